@@ -1,0 +1,2 @@
+#include "inc/answer.h"
+int answer(void) { return 42; }

@@ -1,0 +1,3 @@
+#include "inc/answer.h"
+#include <stdio.h>
+int main(void) { printf("%d\n", answer()); }

@@ -1,0 +1,1 @@
+define(`MORE', `Grace')dnl
