@@ -1,0 +1,65 @@
+/* See sample.h. */
+#include "sample.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+void fail(const char *what) {
+    fprintf(stderr, "bench: %s: %s\n", what, strerror(errno));
+    exit(1);
+}
+
+static uint64_t now_ns(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (uint64_t)time.tv_sec * 1000000000U + (uint64_t)time.tv_nsec;
+}
+
+static int compare(const void *left, const void *right) {
+    uint64_t a = *(const uint64_t *)left;
+    uint64_t b = *(const uint64_t *)right;
+    return (a > b) - (a < b);
+}
+
+void sample_kinds(struct kind *kinds, size_t count, size_t turns, size_t warm_up) {
+    for (size_t i = 0; i < count; i++) {
+        kinds[i].samples_ns = calloc(turns, sizeof(uint64_t));
+        if (!kinds[i].samples_ns)
+            fail("calloc");
+    }
+    for (size_t turn = 0; turn < warm_up + turns; turn++)
+        for (size_t i = 0; i < count; i++) {
+            /* Each turn begins with another kind: what one leaves behind is not always the same one's burden. */
+            struct kind *kind = &kinds[(i + turn) % count];
+            uint64_t start = now_ns();
+            kind->run(kind->context);
+            if (turn >= warm_up)
+                kind->samples_ns[turn - warm_up] = now_ns() - start;
+        }
+    for (size_t i = 0; i < count; i++) {
+        uint64_t *samples = kinds[i].samples_ns;
+        qsort(samples, turns, sizeof(*samples), compare);
+        printf("%s %llu %llu %llu\n", kinds[i].name, (unsigned long long)samples[turns / 2],
+               (unsigned long long)samples[turns / 4], (unsigned long long)samples[turns * 3 / 4]);
+        free(samples);
+    }
+}
+
+void run_bare(const char *const *argv, const char *directory) {
+    extern char **environ;
+    /* NOLINTNEXTLINE(clang-analyzer-security.insecureAPI.vfork): the way to start a program that the unit is about. */
+    pid_t pid = vfork();
+    if (pid == 0) {
+        if (!directory || chdir(directory) == 0)
+            execve(argv[0], (char **)(void *)argv, environ);
+        _exit(127);
+    }
+    int status = 0;
+    if (pid < 0 || waitpid(pid, &status, 0) != pid || status != 0)
+        fail(argv[0]);
+}
