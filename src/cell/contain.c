@@ -1,0 +1,153 @@
+/* Entering namespaces: see contain.h. Root needs no user namespace; a user is mapped onto itself, so that files and
+ * programs show the same owner as outside. The attempt is made in a new process, because half of it can't be undone.
+ */
+#include "cell/contain.h"
+
+static int refuse(struct contain_failure *failure, int number, const char *what) {
+    failure->number = number;
+    snprintf(failure->what, sizeof(failure->what), "%s", what);
+    return number;
+}
+
+static int write_file(const char *path, const char *text) {
+    AUTO_FD fd = sys_openat(AT_FDCWD, path, O_WRONLY, 0);
+    return fd < 0 ? fd : fd_write_all(fd, text, strlen(text));
+}
+
+static int map_identity(uid_t user, gid_t group) {
+    char line[64];
+    (void)write_file("/proc/self/setgroups", "deny"); /* unknown before Linux 3.19, and then not asked for */
+    snprintf(line, sizeof(line), "%u %u 1\n", user, user);
+    int result = write_file("/proc/self/uid_map", line);
+    snprintf(line, sizeof(line), "%u %u 1\n", group, group);
+    return result < 0 ? result : write_file("/proc/self/gid_map", line);
+}
+
+/* Finds where to mount. Inside another cell the directory holds that cell's files, which its programs still need. */
+static int mountpoint_find(const char *directory, struct mountpoint *mountpoint) {
+    struct stat inside, above;
+    char path[PATH_MAX];
+    if (snprintf(path, sizeof(path), "%s/..", directory) >= (int)sizeof(path))
+        return -ENAMETOOLONG;
+    int result = sys_fstatat(AT_FDCWD, directory, &inside, 0);
+    if (result >= 0)
+        result = sys_fstatat(AT_FDCWD, path, &above, 0);
+    if (result < 0)
+        return result;
+    *mountpoint = (struct mountpoint){.is_ours = inside.st_dev != above.st_dev};
+    const char *suffix = mountpoint->is_ours ? "/.spile-XXXXXX" : "";
+    if (snprintf(path, sizeof(path), "%s%s", directory, suffix) >= (int)sizeof(path))
+        return -ENAMETOOLONG;
+    if (mountpoint->is_ours)
+        result = sys_mkdtemp(path);
+    memcpy(mountpoint->path, path, sizeof(path));
+    if (result < 0)
+        mountpoint->is_ours = false;
+    return result < 0 ? result : 0;
+}
+
+int mountpoint_mount(struct mountpoint *mountpoint, int *ret_root) {
+    int result = -EINVAL;
+    if (!mountpoint->no_huge)
+        result = sys_mount("spile", mountpoint->path, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0700,huge=within_size");
+    if (result < 0) {
+        mountpoint->no_huge = true;
+        result = sys_mount("spile", mountpoint->path, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0700");
+    }
+    if (result < 0)
+        return result;
+    mountpoint->is_mounted = true;
+    int root = sys_openat(AT_FDCWD, mountpoint->path, O_RDONLY | O_DIRECTORY, 0);
+    if (root < 0)
+        return root;
+    *ret_root = root;
+    return 0;
+}
+
+int mountpoint_limit(const struct mountpoint *mountpoint, uint64_t bytes) {
+    char option[40];
+    snprintf(option, sizeof(option), "size=%llu", (unsigned long long)bytes);
+    return sys_mount(NULL, mountpoint->path, NULL, MS_REMOUNT | MS_NOSUID | MS_NODEV, option);
+}
+
+void mountpoint_unmount(struct mountpoint *mountpoint) {
+    if (mountpoint->is_mounted)
+        (void)sys_umount(mountpoint->path);
+    mountpoint->is_mounted = false;
+}
+
+void mountpoint_done(struct mountpoint *mountpoint) {
+    mountpoint_unmount(mountpoint);
+    if (mountpoint->is_ours)
+        (void)sys_unlinkat(AT_FDCWD, mountpoint->path, AT_REMOVEDIR);
+    mountpoint->is_ours = false;
+}
+
+/* In the new process, the init of its namespace. */
+static int contain_set_up(const char *directory, struct mountpoint *mountpoint, int *ret_root,
+                          struct contain_failure *failure) {
+    /* Slave, not private: what the host mounts later is still seen. */
+    int result = sys_mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL);
+    if (result < 0)
+        return refuse(failure, result, "keeping mounts to itself");
+    /* Without a /proc of its own a program only sees the outer one. */
+    (void)sys_mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+    result = mountpoint_find(directory, mountpoint);
+    if (result >= 0)
+        result = mountpoint_mount(mountpoint, ret_root);
+    if (result < 0) {
+        char what[sizeof(failure->what)];
+        snprintf(what, sizeof(what), "mounting files in memory at '%.60s'", directory);
+        mountpoint_done(mountpoint);
+        return refuse(failure, result, what);
+    }
+    return 0;
+}
+
+static int contain_inside(const char *directory, bool in_user_namespace, uid_t user, gid_t group,
+                          struct mountpoint *mountpoint, int *ret_root, struct contain_failure *failure) {
+    int result = in_user_namespace ? map_identity(user, group) : 0;
+    if (result < 0)
+        return refuse(failure, result, "mapping the user into a namespace");
+    return contain_set_up(directory, mountpoint, ret_root, failure);
+}
+
+int contain_enter(const char *directory, bool in_user_namespace, struct mountpoint *mountpoint, int *ret_root,
+                  struct contain_failure *ret_failure) {
+    uid_t user = geteuid();
+    gid_t group = getegid();
+    int report[2];
+    int result = sys_pipe2(report, 0);
+    if (result < 0)
+        return refuse(ret_failure, result, "making a pipe");
+    unsigned long flags = CLONE_NEWNS | CLONE_NEWPID | (in_user_namespace ? CLONE_NEWUSER : 0);
+    pid_t pid = SYS_ACQUIRE("clone", (pid_t)syscall(SYS_clone, flags | SIGCHLD, NULL, NULL, NULL, NULL));
+    if (pid == 0) {
+        struct contain_failure failure = {0};
+        fd_close(report[0]);
+        result = contain_inside(directory, in_user_namespace, user, group, mountpoint, ret_root, &failure);
+        if (result < 0) {
+            (void)fd_write_all(report[1], &failure, sizeof(failure));
+            _exit(1);
+        }
+        fd_close(report[1]);
+        return 0;
+    }
+    fd_close(report[1]);
+    if (pid < 0) {
+        fd_close(report[0]);
+        return refuse(ret_failure, pid, "making namespaces");
+    }
+    ssize_t size;
+    do
+        size = read(report[0], ret_failure, sizeof(*ret_failure));
+    while (size < 0 && errno == EINTR);
+    if (size == 0)
+        _exit(0); /* the new process lives by itself */
+    fd_close(report[0]);
+    while (waitpid(pid, NULL, __WALL) < 0 && errno == EINTR)
+        ;
+    if (size != (ssize_t)sizeof(*ret_failure))
+        return refuse(ret_failure, -EIO, "making namespaces");
+    return ret_failure->number;
+}

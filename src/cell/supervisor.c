@@ -1,0 +1,479 @@
+/* spile-cell: the supervisor of one cell. Starts the programs the host asks for, tells how they end, and sees to it
+ * that nothing outlives the host: it ends when the host does (a pidfd) or lets go of it (the socket), and everything in
+ * the cell ends with it. As the first process of a process namespace the kernel does that; else it kills its
+ * descendants.
+ *
+ * It must never wait for the host (what can't be sent is kept), nor die of a signal of the terminal it shares with the
+ * programs (all are blocked; its programs start with none blocked). It does one thing at a time, in one thread.
+ *
+ * Started with: spile-cell VERSION auto|namespace|reaper DIRECTORY HOST; 3 is the socket, 4 the host's pidfd.
+ */
+#include "cell/contain.h"
+#include "cell/descendants.h"
+#include "cell/tree.h"
+#include "cell/wire.h"
+#include "proc/exec.h"
+
+enum { SOCKET_FD = 3, HOST_FD = 4, HIGH_FD = 10 };
+
+enum program_state {
+    PROGRAM_RUNNING,
+    PROGRAM_ENDED,  /* to be told: EXITED */
+    PROGRAM_FAILED, /* to be told: FAILED */
+};
+
+struct program {
+    struct program *next;
+    uint32_t id;
+    enum program_state state;
+    bool start_is_due; /* STARTED is to be told first */
+    pid_t pid;
+    enum proc_stage stage;
+    int error_number;
+    struct wire_exited exited;
+};
+
+struct supervisor {
+    enum spile_containment containment; /* NAMESPACE or REAPER */
+    int epoll, signals, null, root;
+    struct mountpoint mountpoint; /* NAMESPACE */
+    struct tree tree;             /* REAPER */
+    char notice[1024];
+    struct program *programs;
+    bool is_alone;     /* no child at all: as the parent of all orphans, it would have every other process */
+    bool ready_is_due; /* to be told: READY */
+    bool ready_has_fds;
+    uint32_t ready_id; /* of the request it answers */
+    bool is_blocked;   /* the host does not take messages: waiting until it does */
+    char body[WIRE_BODY_MAX + 1];
+};
+
+/* ------------------------------------------------------------------------------------------------------- ending */
+
+static void reap(struct supervisor *cell);
+
+static void kill_all(struct supervisor *cell) {
+    for (;;) {
+        if (cell->containment == SPILE_CONTAINMENT_NAMESPACE)
+            (void)sys_kill(-1, SIGKILL);
+        else
+            (void)descendants_signal(SIGKILL);
+        reap(cell);
+        if (cell->is_alone)
+            return;
+        siginfo_t info; /* waits for the next that can be reaped, and leaves it */
+        (void)waitid(P_ALL, 0, &info, WEXITED | WNOWAIT | __WALL);
+    }
+}
+
+_Noreturn static void finish(struct supervisor *cell) {
+    if (cell->containment == SPILE_CONTAINMENT_NAMESPACE) {
+        mountpoint_done(&cell->mountpoint);
+    } else {
+        kill_all(cell);
+        tree_remove(&cell->tree);
+    }
+    _exit(0);
+}
+
+/* ------------------------------------------------------------------------------------------------------ telling */
+
+static void set_blocked(struct supervisor *cell, bool blocked) {
+    struct epoll_event event = {.events = EPOLLIN | (blocked ? EPOLLOUT : 0), .data.fd = SOCKET_FD};
+    if (cell->is_blocked == blocked)
+        return;
+    if (epoll_ctl(cell->epoll, EPOLL_CTL_MOD, SOCKET_FD, &event) < 0)
+        finish(cell);
+    cell->is_blocked = blocked;
+}
+
+/* False: the host does not take it now; it is said again later. */
+static bool tell(struct supervisor *cell, const struct wire_header *header, const char *body, size_t size,
+                 const int *fds, size_t fd_count) {
+    int result = wire_send(SOCKET_FD, header, body, size, fds, fd_count, MSG_DONTWAIT);
+    if (result >= 0)
+        return true;
+    if (result != -EAGAIN && result != -ENOBUFS && result != -ENOMEM)
+        finish(cell);
+    set_blocked(cell, true);
+    return false;
+}
+
+static bool tell_program(struct supervisor *cell, struct program *program) {
+    struct wire_header header = {.id = program->id};
+    if (program->start_is_due) {
+        header.type = WIRE_STARTED;
+        header.started.pid = program->pid;
+        if (!tell(cell, &header, NULL, 0, NULL, 0))
+            return false;
+        program->start_is_due = false;
+    }
+    switch (program->state) {
+    case PROGRAM_RUNNING:
+        return true;
+    case PROGRAM_ENDED:
+        header.type = WIRE_EXITED;
+        header.exited = program->exited;
+        header.exited.alone = cell->is_alone;
+        break;
+    case PROGRAM_FAILED:
+        header.type = WIRE_FAILED;
+        header.failed.stage = program->stage;
+        header.failed.number = program->error_number;
+        break;
+    }
+    return tell(cell, &header, NULL, 0, NULL, 0);
+}
+
+static bool tell_ready(struct supervisor *cell) {
+    const char *path = cell->containment == SPILE_CONTAINMENT_NAMESPACE ? cell->mountpoint.path : cell->tree.path;
+    char body[WIRE_TEXT_MAX];
+    int size = snprintf(body, sizeof(body), "%s%c%s", path, '\0', cell->notice) + 1;
+    struct wire_header header = {.type = WIRE_READY, .id = cell->ready_id};
+    header.ready.version = WIRE_VERSION;
+    header.ready.containment = cell->containment;
+    if (!cell->ready_has_fds)
+        return tell(cell, &header, body, (size_t)size, NULL, 0);
+    AUTO_FD self = sys_pidfd_open(getpid());
+    const int fds[2] = {cell->root, self};
+    return tell(cell, &header, body, (size_t)size, fds, self < 0 ? 1 : 2);
+}
+
+static void tell_all(struct supervisor *cell) {
+    for (struct program **link = &cell->programs; *link;) {
+        struct program *program = *link;
+        if (!tell_program(cell, program))
+            return;
+        if (program->state == PROGRAM_RUNNING) {
+            link = &program->next;
+        } else {
+            *link = program->next;
+            free(program);
+        }
+    }
+    if (cell->ready_is_due && !tell_ready(cell))
+        return;
+    cell->ready_is_due = false;
+    set_blocked(cell, false);
+}
+
+_Noreturn static void refuse(struct supervisor *cell, int number, const char *what) {
+    struct wire_header header = {.type = WIRE_REFUSED};
+    header.refused.number = number;
+    (void)wire_send(SOCKET_FD, &header, what, strlen(what) + 1, NULL, 0, MSG_DONTWAIT);
+    finish(cell);
+}
+
+/* ------------------------------------------------------------------------------------------------------ reaping */
+
+static uint64_t timeval_ns(const struct timeval *time) {
+    return (uint64_t)time->tv_sec * NS_PER_SECOND + (uint64_t)time->tv_usec * 1000;
+}
+
+/* Takes every child that has ended. wait4 without waiting fails only where there is no child: no fault point. */
+static void reap(struct supervisor *cell) {
+    struct rusage usage;
+    int status;
+    pid_t pid;
+    while ((pid = wait4(-1, &status, WNOHANG | __WALL, &usage)) > 0) {
+        for (struct program *program = cell->programs; program; program = program->next) {
+            if (program->pid != pid || program->state != PROGRAM_RUNNING)
+                continue;
+            program->state = PROGRAM_ENDED;
+            program->exited = (struct wire_exited){
+                .status = status,
+                .user_ns = timeval_ns(&usage.ru_utime),
+                .system_ns = timeval_ns(&usage.ru_stime),
+                .max_rss_bytes = (uint64_t)usage.ru_maxrss * 1024,
+            };
+            break;
+        }
+    }
+    cell->is_alone = pid < 0 && errno == ECHILD;
+}
+
+/* ----------------------------------------------------------------------------------------------------- starting */
+
+/* Cuts the body of a SPAWN into its strings: path, cwd, argv, NULL, envp, NULL. NULL: malformed or no memory. */
+static char **split_body(char *body, const struct wire_spawn *spawn) {
+    size_t argv_count = spawn->argv_count, envp_count = spawn->envp_count;
+    size_t string_count = 2 + argv_count + envp_count;
+    if (spawn->body_size == 0 || body[spawn->body_size - 1] != '\0' || argv_count == 0 ||
+        string_count > spawn->body_size)
+        return NULL;
+    char **strings = memory_new((string_count + 2) * sizeof(*strings));
+    char *place = body, *end = body + spawn->body_size;
+    size_t used = 0;
+    for (size_t i = 0; strings && i < string_count; i++) {
+        if (place == end) {
+            free(strings);
+            return NULL;
+        }
+        if (i == 2 + argv_count)
+            strings[used++] = NULL;
+        strings[used++] = place;
+        place += strlen(place) + 1;
+    }
+    if (strings && envp_count == 0)
+        strings[used++] = NULL;
+    if (strings)
+        strings[used] = NULL;
+    return strings;
+}
+
+static int start_program(struct supervisor *cell, struct program *program, struct wire_message *message, char *body) {
+    const struct wire_spawn *spawn = &message->header.spawn;
+    AUTO_FREE char **strings = split_body(body, spawn);
+    if (!strings)
+        return -EBADMSG;
+    struct exec_plan plan = {
+        .path = strings[0],
+        .cwd = strings[1],
+        .argv = strings + 2,
+        .envp = strings + 2 + spawn->argv_count + 1,
+        .fd_count = 3,
+        .flags = spawn->flags & EXEC_NEW_SESSION,
+        .cpu_seconds = spawn->cpu_seconds,
+    };
+    if (cell->containment == SPILE_CONTAINMENT_REAPER)
+        plan.flags |= EXEC_DIE_WITH_PARENT;
+    for (int i = 0; i < 3; i++) {
+        if (spawn->stdio[i] >= (int)message->fd_count)
+            return -EBADMSG;
+        plan.fds[i] = spawn->stdio[i] < 0 ? cell->null : message->fds[spawn->stdio[i]];
+    }
+    return exec_start(&plan, &program->pid, NULL, &program->stage);
+}
+
+/* The same for a body in a memfd, the last descriptor. */
+static int start_from_memory(struct supervisor *cell, struct program *program, struct wire_message *message) {
+    size_t size = message->header.spawn.body_size;
+    struct stat status;
+    if (message->fd_count == 0)
+        return -EBADMSG;
+    AUTO_FD memory = TAKE_FD(message->fds[message->fd_count - 1]);
+    message->fd_count--;
+    int result = sys_fstat(memory, &status);
+    if (result < 0)
+        return result;
+    if (size == 0 || (uint64_t)status.st_size < size)
+        return -EBADMSG;
+    char *body = sys_mmap(size, PROT_READ, MAP_PRIVATE, memory, 0);
+    if (body == MAP_FAILED)
+        return -errno;
+    result = start_program(cell, program, message, body);
+    (void)sys_munmap(body, size);
+    return result;
+}
+
+static void on_spawn(struct supervisor *cell, struct wire_message *message) {
+    struct program *program = memory_zero(1, sizeof(*program));
+    int result;
+    if (!program) {
+        struct wire_header header = {.type = WIRE_FAILED, .id = message->header.id};
+        header.failed.stage = PROC_STAGE_START;
+        header.failed.number = ENOMEM;
+        /* Said at once, without a place to keep it; a host that does not listen now is given up. */
+        if (!tell(cell, &header, NULL, 0, NULL, 0))
+            finish(cell);
+        return;
+    }
+    program->id = message->header.id;
+    program->stage = PROC_STAGE_START;
+    program->next = cell->programs;
+    cell->programs = program;
+    if (message->lost_fds)
+        result = -EMFILE;
+    else if (message->header.spawn.in_memory)
+        result = start_from_memory(cell, program, message);
+    else if (message->header.spawn.body_size != message->body_size)
+        result = -EBADMSG;
+    else
+        result = start_program(cell, program, message, message->body);
+    program->start_is_due = result >= 0;
+    program->state = result >= 0 ? PROGRAM_RUNNING : PROGRAM_FAILED;
+    program->error_number = -result;
+    if (result >= 0)
+        cell->is_alone = false;
+    tell_all(cell);
+}
+
+/* ------------------------------------------------------------------------------------------------------ serving */
+
+static void on_reset(struct supervisor *cell, uint32_t id) {
+    if (!cell->is_alone)
+        kill_all(cell);
+    int result;
+    if (cell->containment == SPILE_CONTAINMENT_NAMESPACE) {
+        cell->root = fd_close(cell->root);
+        mountpoint_unmount(&cell->mountpoint);
+        result = mountpoint_mount(&cell->mountpoint, &cell->root);
+    } else {
+        result = tree_empty(cell->tree.fd);
+    }
+    if (result < 0)
+        finish(cell); /* the host takes another cell */
+    cell->ready_is_due = cell->ready_has_fds = true;
+    cell->ready_id = id;
+    tell_all(cell);
+}
+
+static void on_lease(struct supervisor *cell, uint32_t id, uint64_t file_bytes) {
+    if (cell->containment == SPILE_CONTAINMENT_NAMESPACE) {
+        int result = mountpoint_limit(&cell->mountpoint, file_bytes);
+        if (result < 0)
+            refuse(cell, -result, "limiting the size of the files");
+    }
+    cell->ready_is_due = true;
+    cell->ready_has_fds = false;
+    cell->ready_id = id;
+    tell_all(cell);
+}
+
+static void on_signal(struct supervisor *cell, int signal) {
+    if (cell->containment == SPILE_CONTAINMENT_NAMESPACE)
+        (void)sys_kill(-1, signal);
+    else
+        (void)descendants_signal(signal);
+}
+
+static void on_message(struct supervisor *cell) {
+    struct wire_message message;
+    int result = wire_receive(SOCKET_FD, cell->body, WIRE_BODY_MAX, &message, MSG_DONTWAIT);
+    if (result == -EAGAIN)
+        return;
+    if (result <= 0)
+        finish(cell);
+    switch ((enum wire_type)message.header.type) {
+    case WIRE_LEASE:
+        on_lease(cell, message.header.id, message.header.lease.file_bytes);
+        break;
+    case WIRE_SPAWN:
+        on_spawn(cell, &message);
+        break;
+    case WIRE_SIGNAL:
+        on_signal(cell, message.header.signal.signal);
+        break;
+    case WIRE_RESET:
+        on_reset(cell, message.header.id);
+        break;
+    case WIRE_QUIT:
+    case WIRE_READY:
+    case WIRE_REFUSED:
+    case WIRE_STARTED:
+    case WIRE_FAILED:
+    case WIRE_EXITED:
+        finish(cell);
+    }
+    wire_message_done(&message);
+}
+
+static void on_child(struct supervisor *cell) {
+    struct signalfd_siginfo info;
+    (void)sys_read(cell->signals, &info, sizeof(info)); /* one: CHLD does not queue */
+    reap(cell);
+    tell_all(cell);
+}
+
+static void serve(struct supervisor *cell) {
+    struct epoll_event events[3];
+    ssize_t count = sys_epoll_wait(cell->epoll, events, ARRAY_SIZE(events), -1);
+    if (count < 0 && count != -EINTR && count != -EAGAIN)
+        finish(cell);
+    for (ssize_t i = 0; i < count; i++) {
+        if (events[i].data.fd == HOST_FD || (events[i].events & (EPOLLHUP | EPOLLERR)))
+            finish(cell);
+        if (events[i].data.fd == cell->signals)
+            on_child(cell);
+        else if (events[i].events & EPOLLOUT)
+            tell_all(cell);
+        if (events[i].data.fd == SOCKET_FD && (events[i].events & EPOLLIN))
+            on_message(cell);
+    }
+}
+
+/* ---------------------------------------------------------------------------------------------------- beginning */
+
+static int watch(struct supervisor *cell, int fd) {
+    struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
+    return sys_epoll_add(cell->epoll, fd, &event);
+}
+
+static int open_events(struct supervisor *cell) {
+    sigset_t children;
+    sigemptyset(&children);
+    sigaddset(&children, SIGCHLD);
+    int result = cell->null = sys_dup_cloexec(STDIN_FILENO, HIGH_FD);
+    if (result >= 0)
+        result = cell->signals = sys_signalfd(&children);
+    if (result >= 0)
+        result = cell->epoll = sys_epoll_create();
+    if (result >= 0)
+        result = watch(cell, SOCKET_FD);
+    if (result >= 0)
+        result = watch(cell, HOST_FD);
+    if (result >= 0)
+        result = watch(cell, cell->signals);
+    return result;
+}
+
+static int become_reaper(struct supervisor *cell) {
+    cell->containment = SPILE_CONTAINMENT_REAPER;
+    int result = prctl(PR_SET_CHILD_SUBREAPER, 1) < 0 ? -errno : 0;
+    if (result >= 0)
+        result = tree_make(&cell->tree);
+    cell->root = cell->tree.fd;
+    return result;
+}
+
+static int become_init(struct supervisor *cell, const char *directory, struct contain_failure *failure) {
+    cell->containment = SPILE_CONTAINMENT_NAMESPACE;
+    int result = -EPERM;
+    if (geteuid() == 0)
+        result = contain_enter(directory, false, &cell->mountpoint, &cell->root, failure);
+    if (result < 0)
+        result = contain_enter(directory, true, &cell->mountpoint, &cell->root, failure);
+    return result;
+}
+
+static void enter(struct supervisor *cell, const char *mode, const char *directory) {
+    struct contain_failure failure = {.number = 0};
+    int result = -EPERM;
+    if (strcmp(mode, "reaper") != 0) {
+        result = become_init(cell, directory, &failure);
+        if (result < 0 && strcmp(mode, "namespace") == 0)
+            refuse(cell, -result, failure.what);
+        if (result < 0)
+            snprintf(cell->notice, sizeof(cell->notice),
+                     "programs have no namespaces of their own here (%s: %s): their files lie in memory that all users "
+                     "share, without a limit, and killing their supervisor may leave some behind",
+                     failure.what, strerror(-result));
+    }
+    if (result < 0)
+        result = become_reaper(cell);
+    if (result < 0)
+        refuse(cell, -result, "making a directory in '/dev/shm'");
+}
+
+static struct supervisor supervisor = {.epoll = -1, .signals = -1, .null = -1, .root = -1, .tree.fd = -1};
+
+int main(int argc, char **argv) {
+    sigset_t all;
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, NULL);
+    if (argc != 5 || atoi(argv[1]) != WIRE_VERSION || fcntl(SOCKET_FD, F_SETFD, FD_CLOEXEC) < 0 ||
+        fcntl(HOST_FD, F_SETFD, FD_CLOEXEC) < 0) {
+        static const char usage[] = "spile-cell: is started by spile, and of no use by itself\n";
+        return write(STDERR_FILENO, usage, sizeof(usage) - 1) < 0 ? 125 : 125;
+    }
+    if (chdir("/") < 0)
+        refuse(&supervisor, errno, "changing to '/'");
+    enter(&supervisor, argv[2], argv[3]);
+    int result = open_events(&supervisor);
+    if (result < 0)
+        refuse(&supervisor, -result, "watching the host");
+    supervisor.is_alone = supervisor.ready_is_due = supervisor.ready_has_fds = true;
+    tell_all(&supervisor);
+    for (;;)
+        serve(&supervisor);
+}

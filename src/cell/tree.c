@@ -1,0 +1,184 @@
+/* Trees in /dev/shm: see tree.h.
+ *
+ * A tree is emptied without recursion: a subdirectory that is not empty is renamed into the top, so any depth takes
+ * two descriptors. Symbolic links are never followed.
+ */
+#include "cell/tree.h"
+
+#include <sys/file.h>
+
+static const char *const bases[] = {"/dev/shm", "/tmp"};
+
+enum { MAKE_ATTEMPTS = 16, STUCK_WALKS = 3 };
+
+static bool is_dot(const char *name) {
+    return name[0] == '.' && (name[1] == '\0' || (name[1] == '.' && name[2] == '\0'));
+}
+
+/* A stream of its own over an open directory, from its start. */
+static DIR *directory_list(int directory) {
+    int fd = sys_openat(directory, ".", O_RDONLY | O_DIRECTORY, 0);
+    if (fd < 0)
+        return NULL;
+    DIR *list = sys_fdopendir(fd);
+    if (!list)
+        fd_close(fd);
+    return list;
+}
+
+static void directory_close(DIR **list) {
+    if (*list)
+        (void)closedir(*list);
+}
+
+/* Deletes what is no directory, or an empty one. */
+static int remove_simple(int directory, const char *name) {
+    int result = sys_unlinkat(directory, name, 0);
+    if (result == -ENOENT)
+        return 0;
+    return result < 0 ? sys_unlinkat(directory, name, AT_REMOVEDIR) : 0;
+}
+
+static int open_for_removal(int directory, const char *name) {
+    int fd = sys_openat(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+    if (fd == -EACCES && sys_fchmodat(directory, name, 0700) >= 0)
+        fd = sys_openat(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+    if (fd >= 0)
+        (void)sys_fchmod(fd, 0700); /* entries go only from what can be written */
+    return fd;
+}
+
+static int lift(int top, int directory, const char *name, unsigned *counter) {
+    char lifted[32];
+    for (;;) {
+        snprintf(lifted, sizeof(lifted), ".spile-%x", (*counter)++);
+        int result = sys_renameat(directory, name, top, lifted);
+        if (result == -EACCES && sys_fchmodat(directory, name, 0700) >= 0)
+            result = sys_renameat(directory, name, top, lifted);
+        if (result != -EEXIST && result != -ENOTEMPTY && result != -ENOTDIR && result != -EISDIR)
+            return result;
+    }
+}
+
+/* Empties and removes one subdirectory of the top; what is deeper becomes a subdirectory of the top. */
+static int flatten(int top, const char *name, unsigned *counter) {
+    AUTO_FD directory = open_for_removal(top, name);
+    if (directory < 0)
+        return directory;
+    CLEANUP(directory_close) DIR *list = directory_list(directory);
+    if (!list)
+        return -errno;
+    for (const struct dirent *entry; (entry = readdir(list));) {
+        if (is_dot(entry->d_name))
+            continue;
+        int result = remove_simple(directory, entry->d_name);
+        if (result < 0)
+            result = lift(top, directory, entry->d_name, counter);
+        if (result < 0 && result != -ENOENT)
+            return result;
+    }
+    return sys_unlinkat(top, name, AT_REMOVEDIR);
+}
+
+/* One walk over the top. Returns how many entries it saw, *ret_done of them it dealt with. */
+static int empty_once(int directory, unsigned *counter, int *ret_done) {
+    CLEANUP(directory_close) DIR *list = directory_list(directory);
+    if (!list)
+        return -errno;
+    int seen = 0, done = 0, error = 0;
+    for (const struct dirent *entry; (entry = readdir(list)); seen++) {
+        if (is_dot(entry->d_name)) {
+            seen--;
+            continue;
+        }
+        int result = remove_simple(directory, entry->d_name);
+        if (result < 0)
+            result = flatten(directory, entry->d_name, counter);
+        if (result >= 0 || result == -ENOENT)
+            done++;
+        else
+            error = result;
+    }
+    *ret_done = done;
+    return done == 0 && error ? error : seen;
+}
+
+int tree_empty(int directory) {
+    unsigned counter = 0;
+    int result = 0;
+    /* Walks until one sees nothing: what is lifted may lie where the walk has been. */
+    for (int stuck = 0; stuck < STUCK_WALKS;) {
+        int done = 0;
+        result = empty_once(directory, &counter, &done);
+        if (result == 0)
+            return 0;
+        stuck = done ? 0 : stuck + 1;
+    }
+    return result < 0 ? result : -ENOTEMPTY;
+}
+
+static void remove_stale(const char *base) {
+    AUTO_FD directory = sys_openat(AT_FDCWD, base, O_RDONLY | O_DIRECTORY, 0);
+    CLEANUP(directory_close) DIR *list = directory < 0 ? NULL : directory_list(directory);
+    if (!list)
+        return;
+    for (const struct dirent *entry; (entry = readdir(list));) {
+        struct stat status;
+        if (strncmp(entry->d_name, "spile-", 6) != 0)
+            continue;
+        AUTO_FD fd = sys_openat(directory, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+        if (fd < 0 || sys_fstat(fd, &status) < 0 || status.st_uid != geteuid() || (status.st_mode & 07777) != 0700)
+            continue;
+        if (sys_flock(fd, LOCK_EX | LOCK_NB) < 0)
+            continue; /* in use */
+        (void)tree_empty(fd);
+        (void)sys_unlinkat(directory, entry->d_name, AT_REMOVEDIR);
+    }
+}
+
+/* Opens and locks what was just made. Another process may take it for stale before the lock is ours: then it is locked
+ * or has gone, and a new one is made. */
+static int tree_claim(struct tree *tree) {
+    struct stat status;
+    AUTO_FD fd = sys_openat(AT_FDCWD, tree->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+    int result = fd < 0 ? fd : sys_flock(fd, LOCK_EX | LOCK_NB);
+    if (result >= 0)
+        result = sys_fstat(fd, &status);
+    if (result >= 0 && status.st_nlink == 0)
+        result = -ENOENT;
+    if (result < 0) {
+        (void)sys_unlinkat(AT_FDCWD, tree->path, AT_REMOVEDIR);
+        return result == -ENOENT || result == -EWOULDBLOCK ? -EAGAIN : result;
+    }
+    tree->fd = TAKE_FD(fd);
+    return 0;
+}
+
+int tree_make(struct tree *ret_tree) {
+    int result = -ENOENT;
+    for (size_t i = 0; i < ARRAY_SIZE(bases); i++) {
+        remove_stale(bases[i]);
+        for (int attempt = 0; attempt < MAKE_ATTEMPTS; attempt++) {
+            struct tree tree = {.fd = -1};
+            snprintf(tree.path, sizeof(tree.path), "%s/spile-XXXXXX", bases[i]);
+            result = sys_mkdtemp(tree.path);
+            if (result >= 0)
+                result = tree_claim(&tree);
+            if (result >= 0) {
+                *ret_tree = tree;
+                return 0;
+            }
+            if (result != -EAGAIN)
+                break;
+        }
+    }
+    return result;
+}
+
+void tree_remove(struct tree *tree) {
+    if (tree->fd < 0)
+        return;
+    (void)tree_empty(tree->fd);
+    (void)sys_unlinkat(AT_FDCWD, tree->path, AT_REMOVEDIR);
+    fd_close(TAKE_FD(tree->fd));
+}

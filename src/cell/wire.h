@@ -1,0 +1,93 @@
+/* What the host and a supervisor say to each other, over a SOCK_SEQPACKET pair: one message a packet, a fixed header
+ * and a body of NUL-terminated strings. Both come from one build; READY says the version all the same.
+ *
+ *   host: LEASE -> READY          limits the files of what comes
+ *         SPAWN -> STARTED, EXITED or FAILED
+ *         SIGNAL                  to every process in the cell
+ *         RESET -> READY          kills everything, empties the root
+ *         QUIT                    the same, and the supervisor ends
+ *   A supervisor begins with READY or REFUSED.
+ */
+#pragma once
+
+#include "proc/proc.h"
+
+enum {
+    WIRE_VERSION = 1,
+    WIRE_BODY_MAX = 32 * 1024, /* a larger SPAWN has its body in a memfd, the last descriptor */
+    WIRE_TEXT_MAX = 6 * 1024,  /* the body of what a supervisor says */
+    WIRE_FD_MAX = 4,
+};
+
+enum wire_type {
+    WIRE_LEASE = 1,
+    WIRE_SPAWN,
+    WIRE_SIGNAL,
+    WIRE_RESET,
+    WIRE_QUIT,
+    WIRE_READY,
+    WIRE_REFUSED,
+    WIRE_STARTED,
+    WIRE_FAILED,
+    WIRE_EXITED,
+};
+
+struct wire_spawn {
+    uint32_t flags;
+    uint32_t argv_count, envp_count;
+    int32_t stdio[3];   /* which of the descriptors, or -1 */
+    uint32_t in_memory; /* the body is in a memfd */
+    uint64_t body_size;
+    uint64_t cpu_seconds;
+};
+
+struct wire_exited {
+    int32_t status;
+    uint32_t alone;
+    uint64_t user_ns, system_ns, max_rss_bytes;
+};
+
+struct wire_header {
+    uint32_t type;
+    uint32_t id; /* of a program; of LEASE and RESET, which READY repeats (0: the first) */
+    union {
+        struct {
+            uint64_t file_bytes;
+        } lease;
+        struct wire_spawn spawn; /* body: path, cwd, argv..., envp... */
+        struct {
+            int32_t signal;
+        } signal;
+        struct {
+            uint32_t version, containment;
+        } ready; /* body: path of the root, notice; descriptors: the root, a pidfd of the supervisor */
+        struct {
+            int32_t number;
+        } refused; /* body: what was refused */
+        struct {
+            int64_t pid;
+        } started;
+        struct {
+            uint32_t stage;
+            int32_t number;
+        } failed;
+        struct wire_exited exited;
+    };
+};
+
+struct wire_message {
+    struct wire_header header;
+    char *body; /* the receiver's buffer; always NUL-terminated */
+    size_t body_size;
+    int fds[WIRE_FD_MAX]; /* -1 where taken */
+    size_t fd_count;
+    bool lost_fds; /* some did not fit in our table of descriptors */
+};
+void wire_message_done(struct wire_message *message);
+
+/* Sends one message whole, or returns -errno: -EAGAIN, -EPIPE, ... */
+int wire_send(int socket, const struct wire_header *header, const void *body, size_t size, const int *fds,
+              size_t fd_count, int flags);
+/* Receives one into a buffer of `capacity` + 1 bytes. Returns 1, 0 where the other side is gone, -EAGAIN, or -EBADMSG
+ * for what is no whole message. */
+int wire_receive(int socket, char *body, size_t capacity, struct wire_message *message, int flags);

@@ -1,0 +1,212 @@
+/* The child side of a spawn: see exec.h.
+ *
+ * Between clone and exec only system calls are made: the child shares memory with a parent that stands still, and
+ * possibly with other threads that do not. It reports a failure by writing into its parent's frame. Every signal is
+ * blocked meanwhile, also those that glibc keeps to itself, because a handler would run in the shared memory.
+ *
+ * Of a detached start a short-lived process in between is the parent. It never executes anything, so it keeps the exit
+ * signal 0: the host gets no SIGCHLD, and a host that waits for all its children does not see it.
+ */
+#include "proc/exec.h"
+
+#include <dirent.h>
+
+enum { STACK_SIZE = 16 * 1024, SIGNAL_LAST = 64, MASK_SIZE = SIGNAL_LAST / 8 };
+
+struct child {
+    const struct exec_plan *plan;
+    char *stack; /* of the program's own start, where a process in between starts it */
+    int result;  /* 0 or a negative errno; written by the child */
+    enum proc_stage stage;
+};
+
+const char *proc_stage_name(enum proc_stage stage) {
+    switch (stage) {
+    case PROC_STAGE_START:
+        return "make a process";
+    case PROC_STAGE_STDIO:
+        return "set up its standard streams";
+    case PROC_STAGE_CWD:
+        return "change to its working directory";
+    case PROC_STAGE_LIMIT:
+        return "limit its CPU time";
+    case PROC_STAGE_EXEC:
+        return "execute it";
+    case PROC_STAGE_STATUS:
+        return "learn how it ended";
+    }
+    return "start it";
+}
+
+static void set_mask(const unsigned char *mask, unsigned char *ret_old) {
+    (void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, mask, ret_old, (size_t)MASK_SIZE);
+}
+
+static void reset_signals(void) {
+    /* Exec turns handlers into defaults, not what is ignored; and a signal that is pending when the mask is lifted must
+     * find no handler. KILL, STOP and glibc's own are refused, which is fine. */
+    const struct sigaction action = {.sa_handler = SIG_DFL};
+    for (int signal = 1; signal <= SIGNAL_LAST; signal++)
+        (void)sigaction(signal, &action, NULL);
+}
+
+/* Without close_range (a kernel or a seccomp profile older than it) everything open is looked up. */
+static int close_listed(int first, int keep) {
+    struct entry {
+        uint64_t inode;
+        int64_t offset;
+        unsigned short length;
+        unsigned char type;
+        char name[];
+    };
+    _Alignas(struct entry) char buffer[2048];
+    int directory = sys_openat(AT_FDCWD, "/proc/self/fd", O_RDONLY | O_DIRECTORY, 0);
+    if (directory < 0)
+        return directory;
+    for (;;) {
+        long size = syscall(SYS_getdents64, directory, buffer, sizeof(buffer));
+        if (size <= 0)
+            break;
+        for (long place = 0; place < size;) {
+            const struct entry *entry = (const struct entry *)(const void *)(buffer + place);
+            int fd = 0;
+            for (const char *c = entry->name; *c >= '0' && *c <= '9'; c++)
+                fd = fd * 10 + (*c - '0');
+            /* Marked, not closed: closing would disturb the walk. The directory itself is marked from birth. */
+            if (fd >= first && fd != keep)
+                (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
+            place += entry->length;
+        }
+    }
+    (void)close(directory);
+    return 0;
+}
+
+static int close_rest(const struct exec_plan *plan) {
+    unsigned first = (unsigned)plan->fd_count;
+    int result = 0;
+    if (plan->keep > 0) {
+        result = sys_close_range(first, (unsigned)plan->keep - 1, 0u);
+        first = (unsigned)plan->keep + 1;
+    }
+    if (result >= 0)
+        result = sys_close_range(first, ~0u, 0u);
+    return result >= 0 ? 0 : close_listed((int)plan->fd_count, plan->keep);
+}
+
+/* Puts every source out of the way of the targets first, so that none is overwritten before it is used. */
+static int place_fds(const struct exec_plan *plan) {
+    int sources[EXEC_FD_MAX], null = -1, count = (int)plan->fd_count;
+    for (int i = 0; i < count; i++) {
+        sources[i] = plan->fds[i];
+        if (sources[i] < 0) {
+            if (null < 0)
+                null = sys_openat(AT_FDCWD, "/dev/null", O_RDWR, 0);
+            if (null < 0)
+                return null;
+            sources[i] = null;
+        }
+        if (sources[i] < count && sources[i] != i)
+            sources[i] = sys_dup_cloexec(sources[i], count);
+        if (sources[i] < 0)
+            return sources[i];
+    }
+    for (int i = 0; i < count; i++) {
+        int result = sources[i] == i ? sys_fcntl(i, F_SETFD, 0) : sys_dup2(sources[i], i);
+        if (result < 0)
+            return result;
+    }
+    return close_rest(plan);
+}
+
+static int limit_cpu(uint64_t seconds) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_CPU, &limit) < 0)
+        return -errno;
+    /* XCPU first, which says what happened; a program that ignores it is killed a second later. */
+    limit.rlim_max = MIN(limit.rlim_max, (rlim_t)seconds + 1);
+    limit.rlim_cur = MIN(limit.rlim_max, (rlim_t)seconds);
+    return sys_setrlimit(RLIMIT_CPU, &limit);
+}
+
+static int child_prepare(struct child *child) {
+    static const unsigned char no_signals[MASK_SIZE];
+    const struct exec_plan *plan = child->plan;
+    int result = 0;
+    child->stage = PROC_STAGE_START;
+    if (plan->flags & EXEC_DIE_WITH_PARENT)
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (plan->flags & EXEC_NEW_SESSION)
+        result = sys_setsid();
+    if (result < 0)
+        return result;
+    child->stage = PROC_STAGE_STDIO;
+    result = place_fds(plan);
+    if (result < 0)
+        return result;
+    child->stage = PROC_STAGE_CWD;
+    if (plan->cwd && (result = sys_chdir(plan->cwd)) < 0)
+        return result;
+    child->stage = PROC_STAGE_LIMIT;
+    if (plan->cpu_seconds && (result = limit_cpu(plan->cpu_seconds)) < 0)
+        return result;
+    child->stage = PROC_STAGE_EXEC;
+    if (plan->flags & EXEC_RESET_SIGNALS)
+        reset_signals();
+    set_mask(no_signals, NULL);
+    return sys_execve(plan->path, plan->argv, plan->envp);
+}
+
+static int child_main(void *argument) {
+    struct child *child = argument;
+    child->result = child_prepare(child);
+    _exit(127);
+}
+
+static int child_between(void *argument) {
+    struct child *child = argument;
+    int result = sys_clone(child_main, child->stack, CLONE_VM | CLONE_VFORK | SIGCHLD, child, (int *)NULL);
+    if (result < 0) {
+        child->stage = PROC_STAGE_START;
+        child->result = result;
+    }
+    _exit(0);
+}
+
+/* Takes a child that ended before it executed anything out of the process table. A host that ignores SIGCHLD has none
+ * left to be taken. */
+static void child_reap(pid_t pid) {
+    while (waitpid(pid, NULL, __WALL) < 0 && errno == EINTR)
+        ;
+}
+
+int exec_start(const struct exec_plan *plan, pid_t *ret_pid, int *ret_pidfd, enum proc_stage *ret_stage) {
+    static const unsigned char all_signals[MASK_SIZE] = {255, 255, 255, 255, 255, 255, 255, 255};
+    _Alignas(64) char stacks[2][STACK_SIZE];
+    unsigned char old_mask[MASK_SIZE];
+    bool detached = plan->flags & EXEC_DETACHED;
+    struct child child = {.plan = plan, .stack = stacks[1] + STACK_SIZE, .stage = PROC_STAGE_START};
+    int pidfd = -1;
+    /* Who has a pidfd needs no signal before the exec (which restores it): a failure stays unseen by the host. */
+    int flags = CLONE_VM | CLONE_VFORK | (ret_pidfd ? CLONE_PIDFD : detached ? 0 : SIGCHLD);
+    set_mask(all_signals, old_mask);
+    int result = sys_clone(detached ? child_between : child_main, stacks[0] + STACK_SIZE, flags, &child,
+                           ret_pidfd ? &pidfd : NULL);
+    pid_t pid = result;
+    if (result >= 0) {
+        result = child.result;
+        if (detached || result < 0)
+            child_reap(pid);
+    }
+    set_mask(old_mask, NULL);
+    if (result < 0) {
+        fd_close(pidfd);
+        *ret_stage = child.stage;
+        return result;
+    }
+    if (ret_pid && !detached)
+        *ret_pid = pid;
+    if (ret_pidfd && !detached)
+        *ret_pidfd = pidfd;
+    return 0;
+}

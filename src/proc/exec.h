@@ -1,0 +1,30 @@
+/* Starting one process from a program of any size: the child side of a spawn, shared by the supervisor, the plain back
+ * end and the start of the helper. Never fork: the child runs in the parent's memory until it has executed. */
+#pragma once
+
+#include "proc/proc.h"
+
+enum { EXEC_FD_MAX = 5 };
+
+enum {
+    EXEC_NEW_SESSION = PROC_NEW_SESSION,
+    EXEC_RESET_SIGNALS = 1u << 1,   /* all dispositions become default: the parent has handlers or ignores some */
+    EXEC_DIE_WITH_PARENT = 1u << 2, /* killed when the starting thread ends */
+    EXEC_DETACHED = 1u << 3,        /* not our child: its parent is gone before this returns, nothing is to be reaped */
+};
+
+struct exec_plan {
+    const char *path;
+    char *const *argv, *const *envp;
+    const char *cwd; /* NULL: stays */
+    /* fds[i] becomes descriptor i (-1: /dev/null); every other one is closed but `keep` (0: none). */
+    int fds[EXEC_FD_MAX];
+    size_t fd_count;
+    int keep;
+    unsigned flags; /* EXEC_... */
+    uint64_t cpu_seconds;
+};
+
+/* Returns once the program is executing, or -errno with the stage that failed (then nothing is left to be reaped).
+ * `ret_pid` and `ret_pidfd` may be NULL; neither is set for EXEC_DETACHED. */
+int exec_start(const struct exec_plan *plan, pid_t *ret_pid, int *ret_pidfd, enum proc_stage *ret_stage);

@@ -1,0 +1,53 @@
+/* One program as a process: what to start, and what is told of it. Two back ends start it: the supervisor of a cell,
+ * and plain vfork. */
+#pragma once
+
+#include "base/loop.h"
+
+enum { PROC_NEW_SESSION = 1u << 0 }; /* setsid: no controlling terminal, own process group */
+
+struct proc_spec {
+    const char *path;  /* absolute, or relative to `cwd`; not searched for */
+    char *const *argv; /* NULL-terminated, never empty */
+    char *const *envp;
+    const char *cwd; /* absolute */
+    int stdio[3];    /* -1: /dev/null */
+    unsigned flags;
+    uint64_t cpu_seconds; /* RLIMIT_CPU; 0: as inherited */
+};
+
+/* Where a start failed. PROC_STAGE_STATUS: the program ran, and the host itself (it ignores SIGCHLD, or waits for every
+ * child) took away how it ended; only in SPILE_CONTAINMENT_NONE. */
+enum proc_stage {
+    PROC_STAGE_START,
+    PROC_STAGE_STDIO,
+    PROC_STAGE_CWD,
+    PROC_STAGE_LIMIT,
+    PROC_STAGE_EXEC,
+    PROC_STAGE_STATUS,
+};
+const char *proc_stage_name(enum proc_stage stage); /* "change to its working directory", ... */
+
+struct proc_usage {
+    uint64_t user_ns, system_ns, max_rss_bytes;
+};
+
+struct proc {
+    void (*started)(struct proc *proc, int64_t pid); /* pid as the program sees it */
+    void (*failed)(struct proc *proc, enum proc_stage stage, int error_number);
+    /* `status` as of waitpid. `alone`: no other process of the cell is alive. */
+    void (*exited)(struct proc *proc, int status, const struct proc_usage *usage, bool alone);
+    /* the back end's own */
+    struct proc *next;
+    struct cell *cell;
+    uint32_t id;
+    bool has_started;
+    void (*gone)(struct proc *proc); /* told right before `failed` or `exited` */
+    /* of plain vfork */
+    pid_t pid;
+    int pidfd;
+    enum proc_stage stage;
+    int error_number;
+    struct loop_fd source;
+    struct loop_timer deferral;
+};
