@@ -1,0 +1,121 @@
+/* spile_error: see error.h. */
+#include "base/error.h"
+
+/* Handed out where even the error finds no memory; freeing it does nothing. */
+static const spile_error no_memory = {
+    .kind = SPILE_ERROR_SYSTEM,
+    .number = ENOMEM,
+    .program = -1,
+    .offset = -1,
+    .message = (char *)"out of memory",
+};
+
+spile_error *error_new(spile_error_kind kind, const char *format, ...) {
+    va_list arguments;
+    char *message = NULL;
+    va_start(arguments, format);
+    int size = SYS_FAULT(FAULT_ACQUIRE, "vasprintf") ? -1 : vasprintf(&message, format, arguments);
+    va_end(arguments);
+    spile_error *error = size < 0 ? NULL : memory_new(sizeof(*error));
+    if (!error) {
+        if (size >= 0)
+            free(message);
+        return (spile_error *)&no_memory;
+    }
+    *error = (spile_error){.kind = kind, .program = -1, .offset = -1, .message = message};
+    return error;
+}
+
+spile_error *error_with(spile_error *error, int number, int program, ssize_t offset) {
+    if (error == &no_memory)
+        return error;
+    error->number = number;
+    error->program = program;
+    error->offset = offset;
+    return error;
+}
+
+int error_kind_errno(spile_error_kind kind, int number) {
+    switch (kind) {
+    case SPILE_ERROR_USAGE:
+    case SPILE_ERROR_TEMPLATE:
+    case SPILE_ERROR_PLAN:
+        return -EINVAL;
+    case SPILE_ERROR_MISSING:
+    case SPILE_ERROR_NOT_FOUND:
+        return -ENOENT;
+    case SPILE_ERROR_NOT_EXECUTABLE:
+        return -ENOEXEC;
+    case SPILE_ERROR_PROGRAM:
+    case SPILE_ERROR_OUTPUT_MISSING:
+    case SPILE_ERROR_INPUT_CHANGED:
+        return -EPROTO;
+    case SPILE_ERROR_LIMIT:
+        return -ENOBUFS;
+    case SPILE_ERROR_TIMEOUT:
+        return -ETIMEDOUT;
+    case SPILE_ERROR_CANCELLED:
+        return -ECANCELED;
+    case SPILE_ERROR_STANDSTILL:
+        return -EDEADLK;
+    case SPILE_ERROR_INPUT:
+    case SPILE_ERROR_OUTPUT:
+    case SPILE_ERROR_SYSTEM:
+        break;
+    }
+    return number ? -number : -EIO;
+}
+
+spile_error_kind spile_error_get_kind(const spile_error *error) {
+    return error->kind;
+}
+
+int spile_error_get_errno(const spile_error *error) {
+    return error->number;
+}
+
+int spile_error_get_program(const spile_error *error) {
+    return error->program;
+}
+
+ssize_t spile_error_get_offset(const spile_error *error) {
+    return error->offset;
+}
+
+const char *spile_error_get_message(const spile_error *error) {
+    return error->message;
+}
+
+const char *spile_error_kind_name(spile_error_kind kind) {
+    static const char *const names[] = {
+        [SPILE_ERROR_USAGE] = "usage",
+        [SPILE_ERROR_TEMPLATE] = "template",
+        [SPILE_ERROR_PLAN] = "plan",
+        [SPILE_ERROR_MISSING] = "missing",
+        [SPILE_ERROR_NOT_FOUND] = "not_found",
+        [SPILE_ERROR_NOT_EXECUTABLE] = "not_executable",
+        [SPILE_ERROR_PROGRAM] = "program",
+        [SPILE_ERROR_OUTPUT_MISSING] = "output_missing",
+        [SPILE_ERROR_INPUT_CHANGED] = "input_changed",
+        [SPILE_ERROR_INPUT] = "input",
+        [SPILE_ERROR_OUTPUT] = "output",
+        [SPILE_ERROR_LIMIT] = "limit",
+        [SPILE_ERROR_TIMEOUT] = "timeout",
+        [SPILE_ERROR_CANCELLED] = "cancelled",
+        [SPILE_ERROR_STANDSTILL] = "standstill",
+        [SPILE_ERROR_SYSTEM] = "system",
+    };
+    return (size_t)kind < ARRAY_SIZE(names) && names[kind] ? names[kind] : "unknown";
+}
+
+spile_error *spile_error_free(spile_error *error) {
+    if (error && error != &no_memory) {
+        free(error->message);
+        free(error);
+    }
+    return NULL;
+}
+
+const char *spile_version(void) {
+    return SPILE_VERSION;
+}

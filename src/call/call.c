@@ -1,0 +1,478 @@
+/* spile_call: what the caller says before the run, and the two ways to run it. The run itself is in run.c. */
+#include "call/run.h"
+#include "cell/ctx.h"
+
+#include <sched.h>
+
+/* In the child of a fork: what the parent still uses is let go, and nothing else. */
+static void after_fork(struct forkguard_node *node) {
+    spile_call *call = CONTAINER_OF(node, spile_call, guard);
+    call->is_dead = true;
+    call->wake_loop = NULL;
+    for (size_t i = 0; i < call->program_count; i++) {
+        call->programs[i].output.fd = fd_close(call->programs[i].output.fd);
+        call->programs[i].error.fd = fd_close(call->programs[i].error.fd);
+        call->programs[i].output.sink.fd = fd_close(call->programs[i].output.sink.fd);
+        call->programs[i].error.sink.fd = fd_close(call->programs[i].error.sink.fd);
+    }
+    for (size_t i = 0; i < call->item_count; i++) {
+        call->items[i]->input_fd = fd_close(call->items[i]->input_fd);
+        call->items[i]->file_fd = fd_close(call->items[i]->file_fd);
+    }
+    for (size_t i = 0; i < call->delivery_count; i++) {
+        call->deliveries[i].file_fd = fd_close(call->deliveries[i].file_fd);
+        call->deliveries[i].target_fd = fd_close(call->deliveries[i].target_fd);
+        call->deliveries[i].sink.fd = fd_close(call->deliveries[i].sink.fd);
+    }
+    if (call->cell)
+        cell_abandon(call->cell);
+    call->cell = NULL;
+}
+
+static unsigned processor_count(void) {
+    cpu_set_t set;
+    int count = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
+    return count > 0 ? (unsigned)count : 1;
+}
+
+static int copy_strings(const char *const *from, char ***ret_copy) {
+    size_t count = 0;
+    while (from[count])
+        count++;
+    char **copy = memory_zero(count + 1, sizeof(*copy));
+    for (size_t i = 0; copy && i < count; i++)
+        if (!(copy[i] = memory_string(from[i]))) {
+            string_list_free(copy);
+            copy = NULL;
+        }
+    if (!copy)
+        return -ENOMEM;
+    *ret_copy = copy;
+    return 0;
+}
+
+static int copy_options(spile_call *call, const spile_call_options *options) {
+    call->options = *options;
+    if (options->env && copy_strings(options->env, &call->env) < 0)
+        return -ENOMEM;
+    if (options->cwd && !(call->cwd = memory_string(options->cwd)))
+        return -ENOMEM;
+    return 0;
+}
+
+int spile_call_new(spile_plan *plan, spile_ctx *ctx, const spile_call_options *options, spile_call **ret_call) {
+    static const spile_call_options defaults = {.size = sizeof(defaults)};
+    if (!plan || !plan->is_finished || !ret_call || (options && options->size < sizeof(*options)))
+        return -EINVAL;
+    if (!options)
+        options = &defaults;
+    if ((unsigned)options->standard_output > SPILE_STDIO_CAPTURE ||
+        (unsigned)options->standard_error > SPILE_STDIO_CAPTURE || (unsigned)options->env_mode > SPILE_ENV_REPLACE)
+        return -EINVAL;
+    spile_call *call = memory_zero(1, sizeof(*call));
+    if (!call)
+        return -ENOMEM;
+    call->plan = spile_plan_ref(plan);
+    call->ctx = ctx;
+    forkguard_add(&call->guard, after_fork);
+    int result = copy_options(call, options);
+    if (result >= 0 && !(call->programs = memory_zero(plan->program_count, sizeof(*call->programs))))
+        result = -ENOMEM;
+    if (!call->options.jobs)
+        call->options.jobs = processor_count();
+    for (size_t i = 0; result >= 0 && i < plan->program_count; i++) {
+        struct run_program *program = &call->programs[i];
+        *program = (struct run_program){.call = call, .index = i, .output.fd = -1, .error.fd = -1};
+        program->output.sink.fd = program->error.sink.fd = -1;
+        program->label = plan_program_label(plan, i);
+        call->program_count++;
+        if (!program->label)
+            result = -ENOMEM;
+    }
+    if (result < 0) {
+        spile_call_free(call);
+        return result;
+    }
+    *ret_call = call;
+    return 0;
+}
+
+static void free_parts(spile_call *call) {
+    for (size_t i = 0; i < call->item_count; i++) {
+        struct item *item = call->items[i];
+        item->state = ITEM_READY;
+        source_stop(item);
+        source_done(&item->source);
+        if (item->data_is_mapped)
+            (void)sys_munmap(item->data, item->bytes);
+        else
+            free(item->data);
+        free(item->name);
+        free(item);
+    }
+    for (size_t i = 0; i < call->request_count; i++) {
+        free(call->requests[i].name);
+        free(call->requests[i].path);
+    }
+    for (size_t i = 0; i < call->value_count; i++) {
+        string_list_free(call->values[i].texts);
+        free(call->values[i].name);
+    }
+    for (size_t i = 0; i < call->program_count; i++) {
+        capture_done(&call->programs[i].output);
+        capture_done(&call->programs[i].error);
+        string_list_free(call->programs[i].argv);
+        free(call->programs[i].path);
+        free(call->programs[i].label);
+    }
+}
+
+static void ignore_result(void *user, spile_call *call, spile_result *result) {
+    (void)user;
+    (void)call;
+    spile_result_free(result);
+}
+
+spile_call *spile_call_free(spile_call *call) {
+    if (!call)
+        return NULL;
+    if (call->state != CALL_NEW && call->state != CALL_ENDED && !call->is_dead) {
+        call->done_fn = ignore_result;
+        spile_call_cancel(call);
+        while (call->state != CALL_ENDED)
+            if (spile_loop_step(call->loop, NS_FOREVER) == -EBUSY)
+                return NULL; /* from inside a callback: it may not */
+    }
+    forkguard_remove(&call->guard);
+    free_parts(call);
+    spile_result_free(call->result);
+    spile_error_free(call->error);
+    string_list_free(call->env);
+    free(call->cwd);
+    free(call->host_cwd);
+    free(call->items);
+    free(call->requests);
+    free(call->values);
+    free(call->programs);
+    free(call->deliveries);
+    spile_plan_unref(call->plan);
+    free(call);
+    return NULL;
+}
+
+/* ------------------------------------------------------------------------------ what goes in */
+
+static bool is_program_word(const spile_call *call, const char *name) {
+    for (size_t i = 0; i < call->program_count; i++) {
+        const spile_program *owner = call->plan->programs[i].program;
+        const struct word *first = &owner->words[0];
+        for (size_t j = 0; j < first->part_count; j++)
+            if (first->parts[j].type == SPILE_PART_FILE && strcmp(owner->files[first->parts[j].file].name, name) == 0)
+                return true;
+    }
+    return false;
+}
+
+static bool is_seen(const spile_call *call, const struct item *item) {
+    for (size_t i = 0; i < call->program_count; i++)
+        if (store_sees(call, i, item))
+            return true;
+    return false;
+}
+
+/* Makes the given file; the source is the item's afterwards, or freed on failure. */
+static int add_input(spile_call *call, const char *name, struct source source) {
+    int result = 0;
+    if (!call || !name || call->state != CALL_NEW || program_name_fault(name) || name_is_pattern(name) ||
+        name_is_tree(name))
+        result = -EINVAL;
+    else if (store_find(call, name, PLAN_GIVEN))
+        result = -EEXIST;
+    else if (plan_is_made(call->plan, name))
+        result = -EPERM;
+    struct item *item = result < 0 ? NULL : store_add(call, name, PLAN_GIVEN);
+    if (!item) {
+        source_done(&source);
+        return result < 0 ? result : -ENOMEM;
+    }
+    item->source = source;
+    item->is_executable = is_program_word(call, name);
+    item->is_extra = !is_seen(call, item);
+    return 0;
+}
+
+int spile_call_input_memory(spile_call *call, const char *name, const void *data, size_t size) {
+    if (!data && size)
+        return -EINVAL;
+    return add_input(call, name, (struct source){.type = SOURCE_MEMORY, .data = data, .size = size, .fd = -1});
+}
+
+static void free_copy(void *user, void *data) {
+    (void)user;
+    free(data);
+}
+
+int spile_call_input_copy(spile_call *call, const char *name, const void *data, size_t size) {
+    if (!data && size)
+        return -EINVAL;
+    void *copy = memory_new(MAX(size, (size_t)1));
+    if (!copy)
+        return -ENOMEM;
+    if (size)
+        memcpy(copy, data, size);
+    return spile_call_input_give(call, name, copy, size, free_copy, NULL);
+}
+
+int spile_call_input_give(spile_call *call, const char *name, void *data, size_t size, spile_free_fn free_fn,
+                          void *user) {
+    struct source source = {
+        .type = SOURCE_MEMORY, .data = data, .size = size, .free_fn = free_fn, .user = user, .fd = -1};
+    if (data || !size)
+        return add_input(call, name, source);
+    source_done(&source);
+    return -EINVAL;
+}
+
+int spile_call_input_fd(spile_call *call, const char *name, int fd) {
+    int flags = fd < 0 ? -1 : fcntl(fd, F_GETFL);
+    if (flags < 0 || (flags & O_ACCMODE) == O_WRONLY)
+        return -EBADF;
+    return add_input(call, name, (struct source){.type = SOURCE_FD, .fd = fd});
+}
+
+static int add_path(spile_call *call, const char *name, const char *path) {
+    char *copy = memory_string(path);
+    if (!copy)
+        return -ENOMEM;
+    return add_input(call, name, (struct source){.type = SOURCE_PATH, .path = copy, .fd = -1});
+}
+
+/* Each file below `path` becomes one of `name`; a link to a directory is not followed. */
+static int add_tree(spile_call *call, const char *name, const char *path) {
+    AUTO_FD fd = sys_openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, 0);
+    if (fd < 0)
+        return fd;
+    DIR *directory = sys_fdopendir(fd);
+    if (!directory)
+        return -errno;
+    fd = -1; /* the stream's now */
+    int result = 0;
+    struct dirent *found;
+    while (result >= 0 && (found = readdir(directory))) {
+        struct stat status;
+        AUTO_TEXT file_name = {0}, file_path = {0};
+        if (strcmp(found->d_name, ".") == 0 || strcmp(found->d_name, "..") == 0)
+            continue;
+        text_printf(&file_name, "%s%s", name, found->d_name);
+        text_printf(&file_path, "%s/%s", path, found->d_name);
+        if (file_name.failed || file_path.failed) {
+            result = -ENOMEM;
+            break;
+        }
+        result = sys_fstatat(dirfd(directory), found->d_name, &status, 0);
+        if (result == -ENOENT) {
+            result = 0; /* a link to nothing */
+        } else if (result >= 0 && S_ISDIR(status.st_mode)) {
+            text_puts(&file_name, "/");
+            result = found->d_type == DT_LNK ? 0
+                     : file_name.failed      ? -ENOMEM
+                                             : add_tree(call, file_name.data, file_path.data);
+        } else if (result >= 0 && S_ISREG(status.st_mode)) {
+            result = add_path(call, file_name.data, file_path.data);
+        }
+    }
+    closedir(directory);
+    return result < 0 ? result : 0;
+}
+
+int spile_call_input_path(spile_call *call, const char *name, const char *path) {
+    if (!call || !name || !path || call->state != CALL_NEW)
+        return -EINVAL;
+    if (!name_is_tree(name))
+        return add_path(call, name, path);
+    return program_name_fault(name) ? -EINVAL : add_tree(call, name, path);
+}
+
+int spile_call_input_callback(spile_call *call, const char *name, spile_read_fn read_fn, void *user) {
+    if (!read_fn)
+        return -EINVAL;
+    return add_input(call, name, (struct source){.type = SOURCE_CALLBACK, .read_fn = read_fn, .user = user, .fd = -1});
+}
+
+int spile_call_stdin_memory(spile_call *call, size_t program, const void *data, size_t size) {
+    if (!call || call->state != CALL_NEW || program >= call->program_count || (!data && size))
+        return -EINVAL;
+    bool is_piped_into = program > 0 && call->plan->programs[program - 1].is_piped;
+    if (call->plan->programs[program].program->tied[0] >= 0 || is_piped_into)
+        return -EINVAL;
+    for (size_t i = 0; i < call->item_count; i++)
+        if (call->items[i]->producer == STDIN_PRODUCER(program))
+            return -EEXIST;
+    struct item *item = store_add(call, "standard input", STDIN_PRODUCER(program));
+    if (!item)
+        return -ENOMEM;
+    item->is_stdin = true;
+    item->source = (struct source){.type = SOURCE_MEMORY, .data = data, .size = size, .fd = -1};
+    return 0;
+}
+
+/* ------------------------------------------------------------------------------ what comes out */
+
+static int add_request(spile_call *call, const char *name, struct request request) {
+    if (!call || !name || call->state != CALL_NEW)
+        return -EINVAL;
+    if (program_name_fault(name))
+        return -EINVAL;
+    for (size_t i = 0; i < call->request_count; i++)
+        if (strcmp(call->requests[i].name, name) == 0)
+            return -EEXIST;
+    const struct plan_name *known = plan_find_name(call->plan, name);
+    if (known && known->flow == SPILE_INPUT)
+        return -EPERM;
+    if (ARRAY_RESERVE(call->requests, call->request_count, call->request_capacity) < 0)
+        return -ENOMEM;
+    request.name = memory_string(name);
+    if (!request.name)
+        return -ENOMEM;
+    call->requests[call->request_count++] = request;
+    return 0;
+}
+
+int spile_call_output_memory(spile_call *call, const char *name) {
+    return add_request(call, name, (struct request){.type = SINK_MEMORY});
+}
+
+int spile_call_output_fd(spile_call *call, const char *name, int fd) {
+    int flags = fd < 0 ? -1 : fcntl(fd, F_GETFL);
+    if (flags < 0 || (flags & O_ACCMODE) == O_RDONLY)
+        return -EBADF;
+    return add_request(call, name, (struct request){.type = SINK_FD, .fd = fd});
+}
+
+int spile_call_output_path(spile_call *call, const char *name, const char *path, unsigned flags) {
+    if (!path || flags & ~(unsigned)SPILE_OUTPUT_FORCE)
+        return -EINVAL;
+    char *copy = memory_string(path);
+    if (!copy)
+        return -ENOMEM;
+    int result = add_request(call, name, (struct request){.type = SINK_PATH, .path = copy, .flags = flags});
+    if (result < 0)
+        free(copy);
+    return result;
+}
+
+int spile_call_output_callback(spile_call *call, const char *name, spile_write_fn write_fn, void *user) {
+    if (!write_fn)
+        return -EINVAL;
+    return add_request(call, name, (struct request){.type = SINK_CALLBACK, .write_fn = write_fn, .user = user});
+}
+
+/* ------------------------------------------------------------------------------ values */
+
+static int add_values(spile_call *call, const char *name, const char *const *texts, size_t count, bool is_list) {
+    if (!call || !name || call->state != CALL_NEW || (!texts && count))
+        return -EINVAL;
+    const struct plan_value *known = NULL;
+    for (size_t i = 0; i < call->plan->value_count && !known; i++)
+        if (strcmp(call->plan->values[i].name, name) == 0)
+            known = &call->plan->values[i];
+    if (!known)
+        return -ENOENT;
+    if (known->is_list != is_list)
+        return -EINVAL;
+    for (size_t i = 0; i < call->value_count; i++)
+        if (strcmp(call->values[i].name, name) == 0)
+            return -EEXIST;
+    if (ARRAY_RESERVE(call->values, call->value_count, call->value_capacity) < 0)
+        return -ENOMEM;
+    struct call_value value = {.name = memory_string(name), .count = count};
+    value.texts = value.name ? memory_zero(count + 1, sizeof(*value.texts)) : NULL;
+    int result = value.texts ? 0 : -ENOMEM;
+    for (size_t i = 0; i < count && result >= 0; i++)
+        if (!texts[i] || !(value.texts[i] = memory_string(texts[i])))
+            result = texts[i] ? -ENOMEM : -EINVAL;
+    if (result < 0) {
+        string_list_free(value.texts);
+        free(value.name);
+        return result;
+    }
+    call->values[call->value_count++] = value;
+    return 0;
+}
+
+int spile_call_value(spile_call *call, const char *name, const char *text) {
+    return add_values(call, name, &text, 1, false);
+}
+
+int spile_call_values(spile_call *call, const char *name, const char *const *texts, size_t count) {
+    return add_values(call, name, texts, count, true);
+}
+
+/* ------------------------------------------------------------------------------ running */
+
+int spile_call_attach(spile_call *call, spile_loop *loop, spile_done_fn done_fn, void *user) {
+    if (!call || !loop || !done_fn)
+        return -EINVAL;
+    if (call->state != CALL_NEW)
+        return -EALREADY;
+    if (loop_is_dead(loop) || call->is_dead)
+        return -EBADF;
+    call->loop = loop;
+    call->done_fn = done_fn;
+    call->done_user = user;
+    call->wake_loop = loop;
+    return run_start(call);
+}
+
+static void keep_result(void *user, spile_call *call, spile_result *result) {
+    (void)call;
+    *(spile_result **)user = result;
+}
+
+int spile_call_run(spile_call *call, spile_result **ret_result) {
+    if (!call || !ret_result)
+        return -EINVAL;
+    if (call->state != CALL_NEW)
+        return -EALREADY;
+    spile_ctx *ctx = call->ctx ? call->ctx : ctx_default();
+    if (!ctx)
+        return -ENOMEM;
+    spile_loop *loop = ctx_take_loop(ctx);
+    int result = loop ? 0 : loop_new_inner(&loop);
+    if (result < 0)
+        return result;
+    spile_result *ended = NULL;
+    result = spile_call_attach(call, loop, keep_result, &ended);
+    while (result >= 0 && !ended) {
+        int stepped = spile_loop_step(loop, NS_FOREVER);
+        if (stepped < 0)
+            result = stepped;
+    }
+    call->loop = NULL;
+    ctx_give_loop(ctx, loop);
+    if (!ended)
+        return result;
+    const spile_error *error = spile_result_error(ended);
+    *ret_result = ended;
+    return error ? error_kind_errno(error->kind, error->number) : 0;
+}
+
+/* The counter keeps the run from letting its loop go while another thread writes to it; no lock, so that a signal
+ * handler may cancel. */
+static void call_wake(spile_call *call) {
+    call->wakers++;
+    spile_loop *loop = call->wake_loop;
+    if (loop)
+        loop_wake(loop);
+    call->wakers--;
+}
+
+void spile_call_cancel(spile_call *call) {
+    call->cancel_asked = true;
+    call_wake(call);
+}
+
+void spile_call_resume(spile_call *call) {
+    call->resume_asked = true;
+    call_wake(call);
+}

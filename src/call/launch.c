@@ -1,0 +1,375 @@
+/* The programs of a running call: how one is started, and what its end means. */
+#include "call/run.h"
+
+enum { TAIL_BYTES = 64 << 10, TAIL_LINES = 12, EXEC_TRIES = 8 };
+
+void run_set_program_state(struct run_program *program, enum program_state next) {
+    static const unsigned allowed[] = {
+        [PROGRAM_WAITING] = 1u << PROGRAM_STARTING | 1u << PROGRAM_SKIPPED | 1u << PROGRAM_FAILED,
+        [PROGRAM_STARTING] = 1u << PROGRAM_RUNNING | 1u << PROGRAM_FAILED | 1u << PROGRAM_EXITED | 1u << PROGRAM_DONE,
+        [PROGRAM_RUNNING] = 1u << PROGRAM_EXITED | 1u << PROGRAM_DONE | 1u << PROGRAM_FAILED,
+        [PROGRAM_EXITED] = 1u << PROGRAM_DONE | 1u << PROGRAM_FAILED,
+        [PROGRAM_DONE] = 0,
+        [PROGRAM_FAILED] = 0,
+        [PROGRAM_SKIPPED] = 0,
+    };
+    assert(allowed[program->state] & 1u << next);
+    program->state = next;
+}
+
+static const struct plan_program *plan_of(const struct run_program *program) {
+    return &program->call->plan->programs[program->index];
+}
+
+/* ------------------------------------------------------------------------------ verdicts */
+
+static bool is_accepted(const struct run_program *program) {
+    const spile_program *owner = plan_of(program)->program;
+    if (!WIFEXITED(program->status))
+        return false;
+    int status = WEXITSTATUS(program->status);
+    if (!owner->ok_status)
+        return status == 0;
+    for (size_t i = 0; i < owner->ok_status_count; i++)
+        if (owner->ok_status[i] == status)
+            return true;
+    return false;
+}
+
+/* The last lines of what it said on standard error, wherever that went, unless the user has seen them already. */
+static void text_tail(struct text *text, const struct run_program *program) {
+    const struct capture *capture = plan_of(program)->program->merge_stderr ? &program->output : &program->error;
+    if (!capture->data || capture->sink.writable)
+        return;
+    size_t start = capture->size, end = capture->size, lines = 0;
+    while (end > 0 && strchr("\n ", capture->data[end - 1]))
+        end--;
+    for (start = end; start > 0; start--)
+        if (capture->data[start - 1] == '\n' && ++lines == TAIL_LINES)
+            break;
+    while (start < end) {
+        size_t size = strcspn(capture->data + start, "\n");
+        text_printf(text, "\n  %.*s", (int)MIN(size, end - start), capture->data + start);
+        start += size + 1;
+    }
+}
+
+static bool is_file_memory_full(const spile_call *call) {
+    struct statfs status;
+    return call->options.limits.file_bytes > 0 && fstatfs(cell_root_fd(call->cell), &status) == 0 &&
+           status.f_bavail == 0;
+}
+
+static spile_error *program_error(const struct run_program *program) {
+    const spile_call *call = program->call;
+    AUTO_TEXT text = {0};
+    spile_error_kind kind = SPILE_ERROR_PROGRAM;
+    int signal = WIFSIGNALED(program->status) ? WTERMSIG(program->status) : 0;
+    if (signal == SIGXCPU && call->options.limits.cpu_ns) {
+        kind = SPILE_ERROR_LIMIT;
+        text_printf(&text, "%s used more CPU time than its limit", program->label);
+    } else if (is_file_memory_full(call)) {
+        kind = SPILE_ERROR_LIMIT;
+        text_printf(&text, "%s failed with the call's files at their memory limit of %llu bytes", program->label,
+                    (unsigned long long)call->options.limits.file_bytes);
+    } else if (signal) {
+        const char *name = sigabbrev_np(signal);
+        text_printf(&text, "%s was killed by signal %d%s%s%s", program->label, signal, name ? " (SIG" : "",
+                    name ? name : "", name ? ")" : "");
+    } else {
+        text_printf(&text, "%s failed with exit status %d", program->label, WEXITSTATUS(program->status));
+    }
+    bool reader_ended = plan_of(program)->is_piped && call->programs[program->index + 1].state == PROGRAM_DONE;
+    if (reader_ended && !signal)
+        text_printf(&text, "; %s, which reads from it, had ended well: if that is why, accept its status",
+                    call->programs[program->index + 1].label);
+    text_tail(&text, program);
+    return error_with(error_new(kind, "%s", text.data ? text.data : program->label), 0, (int)program->index, -1);
+}
+
+static void fail_program(struct run_program *program, spile_error *error) {
+    spile_call *call = program->call;
+    spile_error *unused = NULL;
+    run_set_program_state(program, PROGRAM_FAILED);
+    if (program->has_directory)
+        (void)collect_program(call, program->index, false, &unused);
+    spile_error_free(unused);
+    if (!call->options.keep_going || call->state != CALL_RUNNING)
+        run_fail(call, error);
+    else if (call->error)
+        spile_error_free(error);
+    else
+        call->error = error;
+}
+
+static void accept_program(struct run_program *program) {
+    spile_error *error = NULL;
+    if (collect_program(program->call, program->index, true, &error) >= 0)
+        run_set_program_state(program, PROGRAM_DONE);
+    else
+        fail_program(program, error);
+}
+
+static void judge(struct run_program *program) {
+    spile_call *call = program->call;
+    struct run_program *reader = plan_of(program)->is_piped ? program + 1 : NULL;
+    bool died_of_pipe = WIFSIGNALED(program->status) && WTERMSIG(program->status) == SIGPIPE;
+    if (is_accepted(program) && call->state == CALL_RUNNING) {
+        accept_program(program);
+    } else if (reader && died_of_pipe && call->state == CALL_RUNNING && !reader->is_exited) {
+        if (program->state != PROGRAM_EXITED)
+            run_set_program_state(program, PROGRAM_EXITED);
+        return; /* its reader decides: one that ended well has had enough */
+    } else if (reader && died_of_pipe && reader->state == PROGRAM_DONE) {
+        accept_program(program);
+    } else {
+        fail_program(program, program_error(program));
+    }
+    struct run_program *writer = program->index > 0 && call->plan->programs[program->index - 1].is_piped ? program - 1
+                                                                                                         : NULL;
+    if (writer && writer->state == PROGRAM_EXITED)
+        judge(writer);
+}
+
+/* ------------------------------------------------------------------------------ programs */
+
+static void on_started(struct proc *proc, int64_t pid) {
+    struct run_program *program = CONTAINER_OF(proc, struct run_program, proc);
+    if (program->state == PROGRAM_STARTING)
+        run_set_program_state(program, PROGRAM_RUNNING);
+    run_trace(program->call, (spile_event){.kind = SPILE_EVENT_STARTED, .program = (int)program->index, .pid = pid});
+}
+
+static void on_exited(struct proc *proc, int status, const struct proc_usage *usage, bool alone) {
+    struct run_program *program = CONTAINER_OF(proc, struct run_program, proc);
+    spile_call *call = program->call;
+    (void)alone;
+    program->is_exited = true;
+    program->status = status;
+    program->usage = *usage;
+    program->end_ns = time_now_ns() - call->begin_ns;
+    call->running_count--;
+    capture_finish(&program->output);
+    capture_finish(&program->error);
+    run_trace(call, (spile_event){.kind = SPILE_EVENT_EXITED, .program = (int)program->index, .status = status});
+    judge(program);
+    run_advance(call);
+}
+
+static int spawn(struct run_program *program);
+
+static void retry_spawn(struct loop_timer *timer) {
+    struct run_program *program = CONTAINER_OF(timer, struct run_program, retry);
+    spile_call *call = program->call;
+    int result = call->state == CALL_RUNNING ? spawn(program) : -ECANCELED;
+    if (result >= 0)
+        return;
+    call->running_count--;
+    fail_program(program, run_system_error(result, "starting", program->label));
+    run_advance(call);
+}
+
+static bool is_alone_in_group(const struct run_program *program) {
+    bool follows_bar = program->index > 0 && program->call->plan->programs[program->index - 1].is_piped;
+    return !follows_bar && !plan_of(program)->is_piped;
+}
+
+static void on_failed(struct proc *proc, enum proc_stage stage, int error_number) {
+    struct run_program *program = CONTAINER_OF(proc, struct run_program, proc);
+    spile_call *call = program->call;
+    /* A host that forks at the wrong moment keeps the file open for writing for an instant. */
+    if (error_number == ETXTBSY && program->exec_tries++ < EXEC_TRIES && call->state == CALL_RUNNING &&
+        is_alone_in_group(program)) {
+        loop_timer_set(call->loop, &program->retry, time_now_ns() + (NS_PER_MS << program->exec_tries), retry_spawn);
+        return;
+    }
+    call->running_count--;
+    capture_finish(&program->output);
+    capture_finish(&program->error);
+    const char *hint = "";
+    spile_error_kind kind = stage == PROC_STAGE_EXEC ? SPILE_ERROR_NOT_EXECUTABLE : SPILE_ERROR_SYSTEM;
+    if (stage == PROC_STAGE_EXEC && error_number == ENOENT && program->path)
+        hint = "; it exists, so its interpreter (the #! line) or loader must be what is missing";
+    else if (stage == PROC_STAGE_EXEC && error_number == ENOENT)
+        kind = SPILE_ERROR_NOT_FOUND;
+    else if (stage == PROC_STAGE_EXEC && error_number == ENOEXEC)
+        hint = "; a script needs a #! line";
+    else if (stage == PROC_STAGE_EXEC && error_number == EACCES && !program->path)
+        hint = "; the file must be executable: give it with its mode, or let the program that writes it set it";
+    fail_program(program, error_with(error_new(kind, "%s can't be started: could not %s: %s%s", program->label,
+                                               proc_stage_name(stage), strerror(error_number), hint),
+                                     error_number, (int)program->index, -1));
+    run_advance(call);
+}
+
+static int open_tied(struct run_program *program, int stdio_fd) {
+    const spile_program *owner = plan_of(program)->program;
+    const struct file *file = &owner->files[owner->tied[stdio_fd]];
+    char path[PATH_MAX];
+    store_program_path(program->index, file->name, path);
+    int flags = file->role == SPILE_READ     ? O_RDONLY
+                : file->role == SPILE_APPEND ? O_WRONLY | O_CREAT | O_APPEND
+                : file->role == SPILE_WRITE  ? O_WRONLY | O_CREAT | O_TRUNC
+                                             : O_RDWR;
+    return sys_openat(cell_root_fd(program->call->cell), path, flags, 0666);
+}
+
+static int open_stdin(struct run_program *program) {
+    spile_call *call = program->call;
+    for (size_t i = 0; i < call->item_count; i++) {
+        char path[PATH_MAX];
+        const struct item *item = call->items[i];
+        if (!item->is_stdin || item->producer != STDIN_PRODUCER(program->index))
+            continue;
+        store_path(item, path);
+        return sys_openat(cell_root_fd(call->cell), path, O_RDONLY, 0);
+    }
+    return -1;
+}
+
+static spile_stdio stdio_of(const struct run_program *program, int stdio_fd) {
+    const spile_program *owner = plan_of(program)->program;
+    const spile_call_options *options = &program->call->options;
+    spile_stdio own = stdio_fd == 1 ? owner->standard_output : owner->standard_error;
+    spile_stdio all = stdio_fd == 1 ? options->standard_output : options->standard_error;
+    return own != SPILE_STDIO_DEFAULT ? own : all;
+}
+
+/* What the program's descriptors 0, 1 and 2 are; each is the caller's to close but where it is the host's own. */
+struct stdio {
+    int in, out, error;
+    bool out_is_host, error_is_out;
+};
+
+static void stdio_done(struct stdio *stdio) {
+    fd_close(stdio->in);
+    if (!stdio->out_is_host)
+        fd_close(stdio->out);
+    if (!stdio->error_is_out)
+        fd_close(stdio->error);
+}
+
+static int open_stdio(struct run_program *program, struct stdio *stdio) {
+    const spile_program *owner = plan_of(program)->program;
+    const spile_call *call = program->call;
+    size_t limit = call->options.limits.output_bytes ? call->options.limits.output_bytes : SIZE_MAX / 4;
+    if (owner->tied[0] >= 0)
+        stdio->in = open_tied(program, 0);
+    else if (stdio->in < 0)
+        stdio->in = open_stdin(program);
+    if (stdio->in < -1)
+        return TAKE_FD(stdio->in);
+    spile_stdio output = stdio_of(program, 1), error = stdio_of(program, 2);
+    int result = 0;
+    if (owner->tied[1] >= 0) {
+        result = stdio->out = open_tied(program, 1);
+    } else if (stdio->out < 0 && output == SPILE_STDIO_INHERIT) {
+        stdio->out_is_host = true;
+        stdio->out = fcntl(STDOUT_FILENO, F_GETFD) < 0 ? -1 : STDOUT_FILENO;
+    } else if (stdio->out < 0 && output != SPILE_STDIO_NULL) {
+        result = capture_open(&program->output, program, false, limit, -1, &stdio->out);
+    }
+    if (result < 0)
+        return stdio->out = -1, result;
+    if (owner->merge_stderr || (owner->tied[2] >= 0 && owner->tied[2] == owner->tied[1])) {
+        stdio->error_is_out = true;
+        stdio->error = stdio->out;
+        return 0;
+    }
+    if (owner->tied[2] >= 0)
+        result = stdio->error = open_tied(program, 2);
+    else
+        result = capture_open(&program->error, program, error != SPILE_STDIO_CAPTURE,
+                              error == SPILE_STDIO_CAPTURE ? limit : TAIL_BYTES,
+                              error == SPILE_STDIO_INHERIT ? STDERR_FILENO : -1, &stdio->error);
+    return result < 0 ? stdio->error = -1, result : 0;
+}
+
+/* Asks the cell to start a program that has been prepared; on a retry the standard streams are made anew. */
+static int spawn_with(struct run_program *program, struct stdio *stdio) {
+    spile_call *call = program->call;
+    char **env = NULL;
+    bool is_private;
+    int result = open_stdio(program, stdio);
+    if (result >= 0)
+        result = command_environment(call, program->index, &env);
+    AUTO_FREE char *directory = result < 0 ? NULL : command_directory(call, program->index, &is_private);
+    if (result >= 0 && !directory)
+        result = -ENOMEM;
+    if (result >= 0) {
+        uint64_t cpu_ns = call->options.limits.cpu_ns;
+        struct proc_spec spec = {.path = program->path ? program->path : program->argv[0],
+                                 .argv = program->argv,
+                                 .envp = env,
+                                 .cwd = directory,
+                                 .stdio = {stdio->in, stdio->out, stdio->error},
+                                 .flags = call->options.keep_terminal ? 0 : PROC_NEW_SESSION,
+                                 .cpu_seconds = cpu_ns / NS_PER_SECOND + (cpu_ns % NS_PER_SECOND != 0)};
+        program->proc = (struct proc){.started = on_started, .failed = on_failed, .exited = on_exited};
+        result = cell_spawn(call->cell, &spec, &program->proc);
+    }
+    string_list_free(env);
+    return result;
+}
+
+static int spawn(struct run_program *program) {
+    CLEANUP(stdio_done) struct stdio stdio = {.in = -1, .out = -1, .error = -1};
+    capture_done(&program->output);
+    capture_done(&program->error);
+    return spawn_with(program, &stdio);
+}
+
+/* A name that only another's output pattern could have made is known to be there, or not, only now. */
+static spile_error *check_patterns_gave(const struct run_program *program) {
+    const spile_call *call = program->call;
+    const spile_program *owner = plan_of(program)->program;
+    for (size_t i = 0; i < owner->file_count; i++) {
+        const struct file *file = &owner->files[i];
+        if (!role_reads(file->role) || file->is_pattern || file->is_tree)
+            continue;
+        int source = plan_source(call->plan, program->index, file->name);
+        if (source == PLAN_GIVEN || store_find(call, file->name, source))
+            continue;
+        return error_with(error_new(SPILE_ERROR_OUTPUT_MISSING, "%s ended well without writing '%s', which %s reads",
+                                    call->programs[source].label, file->name, program->label),
+                          ENOENT, source, file->offset);
+    }
+    return NULL;
+}
+
+static void start_program(struct run_program *program, int in, int out) {
+    spile_call *call = program->call;
+    CLEANUP(stdio_done) struct stdio stdio = {.in = in, .out = out, .error = -1};
+    spile_error *error = check_patterns_gave(program);
+    int result = error ? -ENOENT : store_furnish(call, program->index, &error);
+    if (result >= 0)
+        result = command_make(call, program->index, &program->argv, &error);
+    if (result >= 0) {
+        result = spawn_with(program, &stdio);
+        if (result >= 0) {
+            program->start_ns = MAX(time_now_ns() - call->begin_ns, UINT64_C(1));
+            run_set_program_state(program, PROGRAM_STARTING);
+            call->running_count++;
+            return;
+        }
+    }
+    run_set_program_state(program, PROGRAM_FAILED);
+    run_fail(call, error ? error : run_system_error(result, "starting", program->label));
+}
+
+void run_start_group(spile_call *call, size_t group) {
+    AUTO_FD next_in = -1;
+    for (size_t i = 0; i < call->program_count && call->state == CALL_RUNNING; i++) {
+        struct run_program *program = &call->programs[i];
+        if (call->plan->programs[i].group != group)
+            continue;
+        int fds[2] = {-1, -1};
+        int result = call->plan->programs[i].is_piped ? sys_pipe2(fds, 0) : 0;
+        if (result < 0) {
+            run_fail(call, run_system_error(result, "making the pipe behind", program->label));
+            return;
+        }
+        start_program(program, TAKE_FD(next_in), fds[1]);
+        next_in = fds[0];
+    }
+}
