@@ -1,0 +1,73 @@
+/* Help: a screenful that is printed, and the way to the manual pages. */
+#include "cli.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static const char general_help[] = "usage: spile COMMAND ...\n"
+                                   "Calls programs that want files as if they were functions.\n"
+                                   "\n"
+                                   "  spile run 'as {<a.s} -o {>a.o}' 'ld {<a.o} -o {>prog}'\n"
+                                   "                 runs programs on files in memory: a.s comes from here, prog\n"
+                                   "                 goes here, a.o is nobody's business\n"
+                                   "  spile help [COMMAND]\n"
+                                   "                 this text, or the command's manual page\n"
+                                   "  spile --version\n"
+                                   "\n"
+                                   "spile COMMAND --help prints what fits on a screen.\n";
+
+const char run_help[] = "usage: spile run [OPTION | TEMPLATE | NAME=PATH]... [-- PROGRAM ARGUMENT...]\n"
+                        "  spile run 'as {<a.s} -o {>a.o}' 'ld {<a.o} -o {>prog}'\n"
+                        "Marks: {<x} read  {>x} written  {<>x} changed  {+<x} not an argument  {x} value\n"
+                        "  {x...} list  {<*.c} pattern  {<x/} tree  {<x|} stream  {{ }} braces  a | b bar\n"
+                        "  <{x} >{x} >>{x} 2>{x} 2>&1 standard streams  VAR=x prog ... environment\n"
+                        "Files come from and go to here; NAME=PATH, NAME=- or NAME=@FD say otherwise.\n"
+                        "  -i, -o NAME=PATH    the same, for names in no template too\n"
+                        "  -v NAME=TEXT        a value; again for each element of a list\n"
+                        "  -f FILE             templates, one a line\n"
+                        "  -n, --dry-run       show who feeds whom, start nothing; --dot: for graphviz\n"
+                        "  --timeout TIME      200ms, 1.5s, 2m, 1h;  --cpu TIME: for each program\n"
+                        "  --memory SIZE       of all files, 64M;  --max-output SIZE: of a kept stream\n"
+                        "  --jobs N            programs at a time\n"
+                        "  --keep-going        after a failure, run what does not depend on it\n"
+                        "  --ok-status [PROGRAM:]0,1   exit statuses that are a success\n"
+                        "  --optional NAME     an output that may be missing\n"
+                        "  --force             replace a file that is read-only\n"
+                        "  --env NAME=VALUE | NAME | -NAME | -     set, pass, remove, start empty\n"
+                        "  --cwd DIR           where programs run, not in a directory in memory\n"
+                        "  --trace             events on standard error\n"
+                        "  --json[=FILE]       a report on standard error or in a file (-: stdout)\n"
+                        "Exit status: 0; the failed program's, 128+signal; 123 no program's fault; 124\n"
+                        "timed out; 125 usage; 126, 127 can't execute, not found. More: spile help run\n";
+
+/* Whether man knows the page; its own complaints are nobody's. */
+static bool has_page(const char *page) {
+    pid_t child = vfork();
+    if (child == 0) {
+        int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+        if (null_fd >= 0 && dup2(null_fd, 1) >= 0 && dup2(null_fd, 2) >= 0)
+            execlp("man", "man", "-w", page, (char *)NULL);
+        _exit(127);
+    }
+    int status = -1;
+    while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR)
+        continue;
+    return child > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+int command_help(const char *topic) {
+    if (!topic)
+        return out_write(general_help, strlen(general_help));
+    if (strcmp(topic, "run") != 0 && strcmp(topic, "spile") != 0) {
+        complain("there is no help on '%s': spile help run, or spile help spile", topic);
+        return EXIT_OWN_ERROR;
+    }
+    const bool is_run = strcmp(topic, "run") == 0;
+    const char *page = is_run ? "spile-run" : "spile", *text = is_run ? run_help : general_help;
+    if (has_page(page))
+        execlp("man", "man", page, (char *)NULL);
+    return out_write(text, strlen(text));
+}

@@ -1,0 +1,123 @@
+/* Where outputs go, looked at before anything starts: directories that are there and can be written, no two outputs to
+ * one place. What can only be known at the delivery is the library's. Never creates or opens anything.
+ */
+#include "run.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct place {
+    bool exists;
+    struct stat status;
+    const char *path; /* absolute, links followed */
+};
+
+static const char *parent_of(const char *path) {
+    const char *slash = strrchr(path, '/');
+    return !slash ? "." : slash == path ? "/" : allocate_copy(path, (size_t)(slash - path));
+}
+
+/* Follows the links of a path whose last component need not exist. */
+static const char *resolve(const char *path) {
+    char target[PATH_MAX], *real;
+    for (int links = 0; links < 40; links++) {
+        ssize_t size = readlink(path, target, sizeof(target) - 1);
+        if (size < 0)
+            break;
+        target[size] = '\0';
+        path = target[0] == '/' ? allocate_copy(target, (size_t)size)
+                                : allocate_format("%s/%s", parent_of(path), target);
+    }
+    real = realpath(parent_of(path), NULL);
+    const char *slash = strrchr(path, '/');
+    const char *result = real ? allocate_format("%s/%s", real, slash ? slash + 1 : path) : path;
+    free(real);
+    return result;
+}
+
+static int check_directory(struct run *run, const char *name, const char *path, const char *directory) {
+    struct stat status;
+    if (stat(directory, &status) < 0 && errno == ENOENT)
+        return run_refuse(run, SPILE_ERROR_OUTPUT,
+                          "'%s' can't be written: there is no directory '%s': mkdir -p it first, or write %s=PATH",
+                          path, directory, name);
+    if (stat(directory, &status) < 0 || access(directory, W_OK | X_OK) < 0)
+        return run_refuse(run, SPILE_ERROR_OUTPUT, "'%s' can't be written: directory '%s': %s", path, directory,
+                          strerror(errno));
+    if (!S_ISDIR(status.st_mode))
+        return run_refuse(run, SPILE_ERROR_OUTPUT, "'%s' can't be written: '%s' is no directory", path, directory);
+    return 0;
+}
+
+static int check_existing(struct run *run, const struct tie *output, const struct place *place) {
+    if (S_ISDIR(place->status.st_mode))
+        return run_refuse(run, SPILE_ERROR_OUTPUT, "'%s' can't be written: it is a directory: write %s=%s/FILE",
+                          output->path, output->name, output->path);
+    bool is_regular = S_ISREG(place->status.st_mode);
+    bool is_read_only = is_regular && (place->status.st_mode & 0222) == 0;
+    if (is_regular && run->force)
+        return 0;
+    if (is_read_only || access(output->path, W_OK) < 0)
+        return run_refuse(run, SPILE_ERROR_OUTPUT, "'%s' can't be written: %s", output->path,
+                          is_regular ? "it is read-only: give --force to replace it" : strerror(errno));
+    return 0;
+}
+
+/* A pattern or a tree goes to a directory; the library makes those below it. */
+static bool goes_to_directory(const struct tie *output) {
+    return strpbrk(output->name, "*?[") || output->name[strlen(output->name) - 1] == '/';
+}
+
+static int check_output(struct run *run, const struct tie *output, struct place *place) {
+    place->exists = stat(output->path, &place->status) == 0;
+    if (goes_to_directory(output)) {
+        place->path = NULL;
+        bool is_tree = !strpbrk(output->name, "*?[");
+        const char *path = is_tree ? allocate_copy(output->path, strlen(output->path) -
+                                                                     (output->path[strlen(output->path) - 1] == '/'))
+                                   : output->path;
+        return check_directory(run, output->name, output->path, is_tree && !place->exists ? parent_of(path) : path);
+    }
+    place->path = resolve(output->path);
+    int status = place->exists ? check_existing(run, output, place) : 0;
+    if (status == 0 && (!place->exists || S_ISREG(place->status.st_mode)))
+        status = check_directory(run, output->name, output->path, parent_of(place->path));
+    return status;
+}
+
+/* A character device such as /dev/null may take any number of outputs. */
+static bool is_same_place(const struct tie *a, const struct place *at, const struct tie *b, const struct place *bt) {
+    if (!a->path || !b->path)
+        return !a->path && !b->path && a->fd == b->fd;
+    if (!at->path || !bt->path)
+        return false;
+    if (at->exists && bt->exists)
+        return at->status.st_dev == bt->status.st_dev && at->status.st_ino == bt->status.st_ino &&
+               !S_ISCHR(at->status.st_mode);
+    return !at->exists && !bt->exists && strcmp(at->path, bt->path) == 0;
+}
+
+int targets_check(struct run *run) {
+    struct place *places = allocate(sizeof(*places) * (run->outputs.count + 1));
+    for (size_t i = 0; i < run->outputs.count; i++) {
+        const struct tie *output = &run->outputs.items[i];
+        int status = output->path ? check_output(run, output, &places[i]) : 0;
+        if (status)
+            return status;
+        for (size_t j = 0; j < i; j++) {
+            const struct tie *other = &run->outputs.items[j];
+            if (!is_same_place(other, &places[j], output, &places[i]))
+                continue;
+            const char *target = output->path      ? allocate_format("'%s'", output->path)
+                                 : output->fd == 1 ? "standard output"
+                                                   : allocate_format("descriptor %d", output->fd);
+            return run_refuse(run, SPILE_ERROR_USAGE, "outputs '%s' and '%s' both go to %s", other->name, output->name,
+                              target);
+        }
+    }
+    return 0;
+}
