@@ -67,7 +67,7 @@ static int check_existing(struct run *run, const struct tie *output, const struc
     return 0;
 }
 
-/* A pattern or a tree goes to a directory; the library makes those below it. */
+/* A pattern or a tree goes to a directory, which may be new; the library makes it and those below it. */
 static bool goes_to_directory(const struct tie *output) {
     return strpbrk(output->name, "*?[") || output->name[strlen(output->name) - 1] == '/';
 }
@@ -75,12 +75,11 @@ static bool goes_to_directory(const struct tie *output) {
 static int check_output(struct run *run, const struct tie *output, struct place *place) {
     place->exists = stat(output->path, &place->status) == 0;
     if (goes_to_directory(output)) {
-        place->path = NULL;
-        bool is_tree = !strpbrk(output->name, "*?[");
-        const char *path = is_tree ? allocate_copy(output->path, strlen(output->path) -
-                                                                     (output->path[strlen(output->path) - 1] == '/'))
-                                   : output->path;
-        return check_directory(run, output->name, output->path, is_tree && !place->exists ? parent_of(path) : path);
+        size_t size = strlen(output->path);
+        while (size > 1 && output->path[size - 1] == '/')
+            size--;
+        const char *directory = allocate_copy(output->path, size);
+        return check_directory(run, output->name, output->path, place->exists ? directory : parent_of(directory));
     }
     place->path = resolve(output->path);
     int status = place->exists ? check_existing(run, output, place) : 0;
