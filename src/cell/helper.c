@@ -10,8 +10,10 @@
 #define SPILE_HELPER_DIR "/usr/libexec/spile"
 #endif
 
-/* Beside the library or the executable: in a build tree, or relocated with its prefix. */
-static const char *const library_places[] = {"", "/../libexec/spile", "/../../libexec/spile"};
+/* Beside the library or the executable: in a build tree, or relocated with its prefix; the last two for the library
+ * inside a Python package. */
+static const char *const library_places[] = {"", "/../libexec/spile", "/../../libexec/spile", "/../../src",
+                                             "/../../../../libexec/spile"};
 static const char *const executable_places[] = {"", "/../src", "/../libexec/spile"};
 
 struct search {

@@ -1,0 +1,77 @@
+"""Call file-based programs as functions.
+
+A program that wants file names is handed bytes and gives bytes back; the files exist only in memory.
+
+>>> import spile
+>>> out = spile.run("sort {<words} >{sorted}", "wc -l {<sorted} >{count}", files={"words": b"b\\na\\n"})
+>>> out["count"]
+b'2 sorted\\n'
+>>> sort = spile.function("sort {<words} >{sorted}")
+>>> sort(b"b\\na\\n")
+b'a\\nb\\n'
+
+`run` blocks, `start` runs meanwhile, `run_async` and `start_async` are for asyncio, `function` makes a function. A
+failure is a `CallError` that says what failed and carries what there is.
+"""
+from ._async import AsyncCall, run_async, start_async
+from ._call import Call, Limits, run, start
+from ._errors import (
+    CallCancelledError,
+    CallError,
+    CallSystemError,
+    CallTimeoutError,
+    Error,
+    InputChangedError,
+    InputError,
+    LimitError,
+    MissingInputError,
+    NotExecutableError,
+    OutputError,
+    OutputMissingError,
+    PlanError,
+    ProgramError,
+    ProgramNotFoundError,
+    StandstillError,
+    TalkError,
+    TemplateError,
+    UsageError,
+)
+from ._files import CHUNKS, BinaryReader, BinaryWriter, Input, Output
+from ._function import Function, function
+from ._programs import (
+    Context,
+    File,
+    FileInfo,
+    Flow,
+    Plan,
+    Program,
+    ProgramInfo,
+    Role,
+    Stdio,
+    UseInfo,
+    Value,
+    ValueInfo,
+    quote,
+)
+from ._result import Event, OutputInfo, ProgramResult, Result
+from ._spile import version as __version__
+
+CAPTURE = Stdio.CAPTURE
+INHERIT = Stdio.INHERIT
+NULL = Stdio.NULL
+
+__all__ = [
+    "CAPTURE", "CHUNKS", "INHERIT", "NULL",
+    "AsyncCall", "BinaryReader", "BinaryWriter", "Call", "CallCancelledError", "CallError", "CallSystemError",
+    "CallTimeoutError", "Context", "Error", "Event", "File", "FileInfo", "Flow", "Function", "Input",
+    "InputChangedError", "InputError", "LimitError", "Limits", "MissingInputError", "NotExecutableError", "Output",
+    "OutputError", "OutputInfo", "OutputMissingError", "Plan", "PlanError", "Program", "ProgramError", "ProgramInfo",
+    "ProgramNotFoundError", "ProgramResult", "Result", "Role", "StandstillError", "Stdio", "TalkError",
+    "TemplateError", "UsageError", "UseInfo", "Value", "ValueInfo", "function", "quote", "run", "run_async", "start",
+    "start_async", "__version__",
+]
+
+for _item in list(globals().values()):  # tracebacks and pickles name what users import
+    if isinstance(_item, type) and _item.__module__.startswith("spile._"):
+        _item.__module__ = "spile"
+del _item
