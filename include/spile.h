@@ -171,7 +171,9 @@ typedef struct spile_program_options {
 /* A program without any text: made, filled, and given to a plan. `options` may be NULL and is copied. */
 SPILE_API int spile_program_new(const spile_program_options *options, spile_program **ret_program);
 SPILE_API spile_program *spile_program_free(spile_program *program);
-/* Declares a file the program uses; returns its number, for parts and ties. -EINVAL: a name that is empty. */
+/* Declares a file the program uses; returns its number, for parts and ties. A name that was
+ * declared before is the same file. -EINVAL: a name that is empty, absolute or climbs out, or mentions that contradict
+ * each other (read and written, a stream and none). */
 SPILE_API int spile_program_add_file(spile_program *program, const spile_file *file);
 /* Appends one word to the argument vector; the first one is the program. A pattern that is read, or a list of values,
  * must be the only part of its word (-EINVAL): it becomes one argument for each match. */

@@ -616,6 +616,8 @@ START_TEST(test_program) {
     ck_assert_int_eq(program->files[input].role, SPILE_CHANGE);
     ck_assert_int_eq(add_file(program, "in", SPILE_WRITE, SPILE_SEEKABLE, 0), -EINVAL);
     ck_assert_int_eq(add_file(program, "", SPILE_READ, SPILE_SEEKABLE, 0), -EINVAL);
+    ck_assert_int_eq(add_file(program, "../x", SPILE_READ, SPILE_SEEKABLE, 0), -EINVAL);
+    ck_assert_int_eq(add_file(program, "/x", SPILE_WRITE, SPILE_SEEKABLE, 0), -EINVAL);
     ck_assert_int_eq(add_file(program, NULL, SPILE_READ, SPILE_SEEKABLE, 0), -EINVAL);
     ck_assert_int_eq(add_file(program, "x", 0, SPILE_SEEKABLE, 0), -EINVAL);
     ck_assert_int_eq(add_file(program, "x", 5, SPILE_SEEKABLE, 0), -EINVAL);
@@ -867,13 +869,17 @@ END_TEST
 
 /* --------------------------------------------------------------------------------------- what lies on disk */
 
-/* Line by line, as `spile run -f` takes it. */
-static void check_case(const char *path) {
+/* Line by line, as `spile run -f` takes it; where there is a prefix, only the lines that have it. Returns how many. */
+static int check_lines(const char *path, const char *prefix) {
     FILE *file = fopen(path, "re");
     ck_assert_ptr_nonnull(file);
     char *line = NULL;
     size_t capacity = 0;
+    int lines = 0;
     while (getline(&line, &capacity, file) > 0) {
+        if (strncmp(line, prefix, strlen(prefix)) != 0)
+            continue;
+        lines++;
         spile_program **programs;
         size_t count;
         spile_error *error = NULL;
@@ -883,6 +889,7 @@ static void check_case(const char *path) {
     }
     free(line);
     fclose(file);
+    return lines;
 }
 
 static void check_cases(const char *directory, const char *below) {
@@ -894,7 +901,7 @@ static void check_cases(const char *directory, const char *below) {
         return;
     }
     for (size_t i = 0; i < found.gl_pathc; i++)
-        check_case(found.gl_pathv[i]);
+        ck_assert_int_gt(check_lines(found.gl_pathv[i], ""), 0);
     globfree(&found);
 }
 
@@ -905,6 +912,12 @@ START_TEST(test_cases) {
         check_cases(more, "*/template");
     else
         fprintf(stderr, "SKIPPED: the cases in $SPILE_CASES, which is not set\n");
+}
+END_TEST
+
+/* The manual page's examples are indented by a tab. */
+START_TEST(test_manual) {
+    ck_assert_int_gt(check_lines(TEST_SOURCE "/../man/spile-template.7.scd", "\t"), 7);
 }
 END_TEST
 
@@ -941,6 +954,7 @@ int main(void) {
     tcase_add_test(rest, test_quote);
     tcase_add_test(rest, test_no_memory);
     tcase_add_test(rest, test_cases);
+    tcase_add_test(rest, test_manual);
     tcase_add_test(rest, test_corpus);
     suite_add_tcase(suite, rest);
     SRunner *runner = srunner_create(suite);

@@ -204,7 +204,7 @@ enum file_conflict program_file_conflict(const spile_program *program, const spi
 }
 
 static bool file_is_valid(const spile_file *file) {
-    if (!file->name || !*file->name)
+    if (!file->name || program_name_fault(file->name))
         return false;
     if (file->role < SPILE_READ || file->role > SPILE_APPEND || (unsigned)file->kind > SPILE_STREAM)
         return false;
