@@ -26,21 +26,35 @@ static int compare(const void *left, const void *right) {
     return (a > b) - (a < b);
 }
 
+/* Another order each turn: what one leaves behind (a process that still ends, a cold cache) must not always be the
+ * same one's burden. */
+static void shuffle(struct kind *kinds, size_t count) {
+    static uint64_t state = 0x9e3779b97f4a7c15U;
+    for (size_t i = count; i > 1; i--) {
+        state = state * 6364136223846793005U + 1442695040888963407U;
+        size_t other = (size_t)((state >> 33) % i);
+        struct kind kept = kinds[i - 1];
+        kinds[i - 1] = kinds[other];
+        kinds[other] = kept;
+    }
+}
+
 void sample_kinds(struct kind *kinds, size_t count, size_t turns, size_t warm_up) {
     for (size_t i = 0; i < count; i++) {
         kinds[i].samples_ns = calloc(turns, sizeof(uint64_t));
         if (!kinds[i].samples_ns)
             fail("calloc");
     }
-    for (size_t turn = 0; turn < warm_up + turns; turn++)
+    for (size_t turn = 0; turn < warm_up + turns; turn++) {
+        shuffle(kinds, count);
         for (size_t i = 0; i < count; i++) {
-            /* Each turn begins with another kind: what one leaves behind is not always the same one's burden. */
-            struct kind *kind = &kinds[(i + turn) % count];
+            struct kind *kind = &kinds[i];
             uint64_t start = now_ns();
             kind->run(kind->context);
             if (turn >= warm_up)
                 kind->samples_ns[turn - warm_up] = now_ns() - start;
         }
+    }
     for (size_t i = 0; i < count; i++) {
         uint64_t *samples = kinds[i].samples_ns;
         qsort(samples, turns, sizeof(*samples), compare);
