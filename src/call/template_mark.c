@@ -94,6 +94,7 @@ static char *better_name(const char *name) {
 
 static int check_name(struct parser *parser, const struct mark *mark) {
     const char *name = mark->name.data;
+    assert(name); /* read_name saw to it */
     if (!*name)
         return parser_fail(parser, mark->start, "this mark has no name\nwrite the file's name into it: %.*sname}",
                            SIGN(parser, mark));
