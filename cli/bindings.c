@@ -81,15 +81,34 @@ static int standard_input_use(struct run *run, const char *word, int fd) {
     return 0;
 }
 
+/* The file in this directory that was most likely meant, or NULL. */
+static const char *nearest_here(const char *name) {
+    struct nearest nearest = {.word = name};
+    word_list names = {0};
+    if (!strchr(name, '/') && pattern_find(".", "*", &names) >= 0)
+        for (size_t i = 0; i < names.count; i++)
+            nearest_offer(&nearest, names.items[i]);
+    return nearest.best;
+}
+
+static const char *missing_here(const char *name) {
+    const char *nearest = nearest_here(name);
+    if (is_tree(name))
+        return allocate_format("there is no directory '%s' here: say where it is by %s=PATH", name, name);
+    if (nearest)
+        return allocate_format("there is no file '%s' here: did you mean %s=%s?", name, name, nearest);
+    return allocate_format("there is no file '%s' here: say where it is by %s=PATH", name, name);
+}
+
 static const char *path_fault(const char *name, const char *path) {
     struct stat status;
     if (stat(path, &status) < 0) {
         bool is_default = strcmp(name, path) == 0;
         if (errno != ENOENT && errno != ENOTDIR)
             return allocate_format("'%s' can't be read: %s", path, strerror(errno));
-        const char *what = is_tree(name) ? "directory" : "file";
-        return is_default ? allocate_format("there is no %s '%s' here: say where it is by %s=PATH", what, name, name)
-                          : allocate_format("there is no %s '%s', which '%s=%s' names", what, path, name, path);
+        return is_default ? missing_here(name)
+                          : allocate_format("there is no %s '%s', which '%s=%s' names",
+                                            is_tree(name) ? "directory" : "file", path, name, path);
     }
     if (is_tree(name) && !S_ISDIR(status.st_mode))
         return allocate_format("'%s' is no directory, and '%s' is a tree: drop the slash for a file", path, name);

@@ -56,6 +56,8 @@ void hints_find(struct run *run) {
         *LIST_ADD(run->hints) = allocate_format("'%s' exists here: write ./%s", info.name, info.name);
     if (run->kind != SPILE_ERROR_PROGRAM && run->kind != SPILE_ERROR_OUTPUT_MISSING)
         return;
+    if (run->kind == SPILE_ERROR_OUTPUT_MISSING)
+        *LIST_ADD(run->hints) = "an output that may be missing is said so by --optional NAME";
     if (run->cwd) /* there, relative words are what they say */
         return;
     for (size_t i = 0; (word = spile_plan_plain_word(run->plan, program, i)); i++)

@@ -164,7 +164,7 @@ int report_write(struct run *run) {
                                "wall_seconds", run->result ? seconds(spile_result_wall_ns(run->result)) : json_null(),
                                "containment", string_or_null(containment_name(run)), "programs", programs, "files",
                                files_of(run));
-    char *json = report ? json_dumps(report, JSON_INDENT(2)) : NULL;
+    char *json = report ? json_dumps(report, JSON_INDENT(2) | JSON_REAL_PRECISION(9)) : NULL;
     json_decref(report);
     if (!json) {
         complain("the report can't be made: out of memory");

@@ -13,7 +13,8 @@
 struct place {
     bool exists;
     struct stat status;
-    const char *path; /* absolute, links followed */
+    const char *target;   /* its last component's links followed */
+    const char *absolute; /* the same, so that two can be compared; NULL: a directory */
 };
 
 static const char *parent_of(const char *path) {
@@ -21,9 +22,9 @@ static const char *parent_of(const char *path) {
     return !slash ? "." : slash == path ? "/" : allocate_copy(path, (size_t)(slash - path));
 }
 
-/* Follows the links of a path whose last component need not exist. */
-static const char *resolve(const char *path) {
-    char target[PATH_MAX], *real;
+/* Follows the links of the last component, which need not exist. */
+static const char *follow_links(const char *path) {
+    char target[PATH_MAX];
     for (int links = 0; links < 40; links++) {
         ssize_t size = readlink(path, target, sizeof(target) - 1);
         if (size < 0)
@@ -32,24 +33,29 @@ static const char *resolve(const char *path) {
         path = target[0] == '/' ? allocate_copy(target, (size_t)size)
                                 : allocate_format("%s/%s", parent_of(path), target);
     }
-    real = realpath(parent_of(path), NULL);
+    return path;
+}
+
+static const char *absolute_path(const char *path) {
+    char *parent = realpath(parent_of(path), NULL);
     const char *slash = strrchr(path, '/');
-    const char *result = real ? allocate_format("%s/%s", real, slash ? slash + 1 : path) : path;
-    free(real);
-    return result;
+    const char *absolute = parent ? allocate_format("%s/%s", parent, slash ? slash + 1 : path) : path;
+    free(parent);
+    return absolute;
 }
 
 static int check_directory(struct run *run, const char *name, const char *path, const char *directory) {
     struct stat status;
-    if (stat(directory, &status) < 0 && errno == ENOENT)
+    const bool exists = stat(directory, &status) == 0;
+    if (!exists && errno == ENOENT)
         return run_refuse(run, SPILE_ERROR_OUTPUT,
                           "'%s' can't be written: there is no directory '%s': mkdir -p it first, or write %s=PATH",
                           path, directory, name);
-    if (stat(directory, &status) < 0 || access(directory, W_OK | X_OK) < 0)
+    if (exists && !S_ISDIR(status.st_mode))
+        return run_refuse(run, SPILE_ERROR_OUTPUT, "'%s' can't be written: '%s' is no directory", path, directory);
+    if (!exists || access(directory, W_OK | X_OK) < 0)
         return run_refuse(run, SPILE_ERROR_OUTPUT, "'%s' can't be written: directory '%s': %s", path, directory,
                           strerror(errno));
-    if (!S_ISDIR(status.st_mode))
-        return run_refuse(run, SPILE_ERROR_OUTPUT, "'%s' can't be written: '%s' is no directory", path, directory);
     return 0;
 }
 
@@ -81,10 +87,11 @@ static int check_output(struct run *run, const struct tie *output, struct place 
         const char *directory = allocate_copy(output->path, size);
         return check_directory(run, output->name, output->path, place->exists ? directory : parent_of(directory));
     }
-    place->path = resolve(output->path);
+    place->target = follow_links(output->path);
+    place->absolute = absolute_path(place->target);
     int status = place->exists ? check_existing(run, output, place) : 0;
     if (status == 0 && (!place->exists || S_ISREG(place->status.st_mode)))
-        status = check_directory(run, output->name, output->path, parent_of(place->path));
+        status = check_directory(run, output->name, output->path, parent_of(place->target));
     return status;
 }
 
@@ -92,12 +99,12 @@ static int check_output(struct run *run, const struct tie *output, struct place 
 static bool is_same_place(const struct tie *a, const struct place *at, const struct tie *b, const struct place *bt) {
     if (!a->path || !b->path)
         return !a->path && !b->path && a->fd == b->fd;
-    if (!at->path || !bt->path)
+    if (!at->absolute || !bt->absolute)
         return false;
     if (at->exists && bt->exists)
         return at->status.st_dev == bt->status.st_dev && at->status.st_ino == bt->status.st_ino &&
                !S_ISCHR(at->status.st_mode);
-    return !at->exists && !bt->exists && strcmp(at->path, bt->path) == 0;
+    return !at->exists && !bt->exists && strcmp(at->absolute, bt->absolute) == 0;
 }
 
 int targets_check(struct run *run) {
