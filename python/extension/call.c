@@ -152,12 +152,21 @@ static void done_callback(void *user, spile_call *call, spile_result *result) {
     PyGILState_Release(gil);
 }
 
+/* Frees what the library holds, and lets the context go. The result stays. */
+static void call_leave(call_object *self) {
+    self->call = spile_call_free(self->call);
+    if (self->context && self->is_attached)
+        self->context->call_count--;
+    Py_CLEAR(self->context);
+}
+
 void loop_release_ended(loop_object *loop) {
     while (loop->ended_head) {
         call_object *call = loop->ended_head;
         loop->ended_head = call->next_ended;
         call->next_ended = NULL;
-        Py_DECREF(call);
+        call_leave(call);
+        Py_DECREF((PyObject *)call);
     }
 }
 
@@ -221,10 +230,8 @@ static PyObject *call_new(PyTypeObject *type, PyObject *arguments, PyObject *key
         if (result < 0)
             raise_errno(result);
     }
-    if (result == 0 && pool) {
+    if (result == 0 && pool)
         self->context = (context_object *)Py_NewRef(context);
-        pool->call_count++;
-    }
     PyMem_Free(env);
     Py_XDECREF(env_owner);
     Py_XDECREF(cwd);
@@ -253,7 +260,7 @@ static int call_traverse(PyObject *object, visitproc visit, void *arg) {
 /* Never reached while the call runs: then it holds itself. */
 static int call_clear(PyObject *object) {
     call_object *self = (call_object *)object;
-    self->call = spile_call_free(self->call);
+    call_leave(self);
     release_borrowed(self);
     Py_CLEAR(self->plan);
     Py_CLEAR(self->trace);
@@ -261,9 +268,6 @@ static int call_clear(PyObject *object) {
     Py_CLEAR(self->result);
     Py_CLEAR(self->exception);
     Py_CLEAR(self->loop);
-    if (self->context)
-        self->context->call_count--;
-    Py_CLEAR(self->context);
     return 0;
 }
 
@@ -443,9 +447,15 @@ static int attach(call_object *self, PyObject *loop_argument) {
                         self->is_attached ? "a call runs only once" : "the loop belongs to another thread");
         return -1;
     }
+    if (self->context && !self->context->ctx) {
+        PyErr_SetString(PyExc_ValueError, "the context is closed");
+        return -1;
+    }
     self->loop = (loop_object *)Py_NewRef(loop_argument);
     self->is_attached = true;
     loop->call_count++;
+    if (self->context)
+        self->context->call_count++;
     Py_INCREF((PyObject *)self);
     int result;
     Py_BEGIN_ALLOW_THREADS result = spile_call_attach(self->call, loop->loop, done_callback, self);
@@ -542,13 +552,17 @@ static PyObject *call_finish(PyObject *object, PyObject *unused) {
 
 static PyObject *call_cancel(PyObject *self, PyObject *unused) {
     (void)unused;
-    spile_call_cancel(((call_object *)self)->call);
+    call_object *call = (call_object *)self;
+    if (call->call)
+        spile_call_cancel(call->call);
     Py_RETURN_NONE;
 }
 
 static PyObject *call_resume(PyObject *self, PyObject *unused) {
     (void)unused;
-    spile_call_resume(((call_object *)self)->call);
+    call_object *call = (call_object *)self;
+    if (call->call)
+        spile_call_resume(call->call);
     Py_RETURN_NONE;
 }
 

@@ -222,7 +222,10 @@ class AsyncCall:
             await self._finish()
             return
         try:
-            await self.wait(check=self._prepared.check and not self._was_raised)
+            if self._was_raised:
+                await asyncio.shield(self._driver.ended)
+            else:
+                await self.wait()
         except CallCancelledError:
             if not self._is_cancelled:
                 raise

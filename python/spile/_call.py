@@ -282,7 +282,6 @@ class _Driver:
         self.ended = threading.Event()
         self.failure: BaseException | None = None
         self.pid = os.getpid()
-        prepared.call.attach(self.loop, None)
         self.thread = threading.Thread(target=self.drive, name="spile call", daemon=True)
         _drivers.add(self)
         self.thread.start()
@@ -290,6 +289,7 @@ class _Driver:
     def drive(self) -> None:
         call = self.prepared.call
         try:
+            call.attach(self.loop, None)
             while not call.ended:
                 self.loop.step(-1)
         except BaseException as failure:
@@ -433,7 +433,10 @@ class Call:
             self._driver.join()
             return
         try:
-            self.wait(check=self._prepared.check and not self._was_raised)
+            if self._was_raised:
+                self._wait_end(None)
+            else:
+                self.wait()
         except CallCancelledError:
             if not self._is_cancelled:
                 raise

@@ -210,7 +210,7 @@ def usage_error(message: str) -> UsageError:
 def _unmarked(plan: Plan, program: int) -> list[str]:
     """The unmarked words that name a file here: the commonest mistake."""
     hints = []
-    for word in plan.programs[program].plain_words[1:]:
+    for word in plan.programs[program].plain_words:
         name = word.partition("=")[2] if word.startswith("-") else word
         if name and os.path.isfile(name):
             hints.append(f"'{name}' exists here but is not marked: write {{<{name}}} and give its contents")

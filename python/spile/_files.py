@@ -165,10 +165,10 @@ def tell_input(call: _spile.Call, name: str, source: Any, encoding: str) -> Asyn
     """Says what goes in under a name. Returns the reader that a task has to feed, if there is one."""
     if isinstance(source, str):
         source = source.encode(encoding)
-    if isinstance(source, (bytes, bytearray, memoryview)):
-        _told(call.input_memory, INPUT_FAULTS, name, source)
-    elif isinstance(source, os.PathLike):
+    if isinstance(source, os.PathLike):
         _told(call.input_path, INPUT_FAULTS, name, source)
+    elif isinstance(source, bytes) or _has_buffer(source):  # an mmap has both a buffer and `read`
+        _told(call.input_memory, INPUT_FAULTS, name, source)
     elif isinstance(source, io.TextIOBase):
         raise TypeError(f"the file object for '{name}' reads text: open it in binary mode")
     elif isinstance(source, io.FileIO):
@@ -181,18 +181,6 @@ def tell_input(call: _spile.Call, name: str, source: Any, encoding: str) -> Asyn
         reader = AsyncReader(source, name, encoding)
         _told(call.input_callback, INPUT_FAULTS, name, reader)
         return reader
-    else:
-        _tell_other(call, name, source, encoding)
-    return None
-
-
-def _tell_other(call: _spile.Call, name: str, source: Any, encoding: str) -> None:
-    try:
-        view = memoryview(source)
-    except TypeError:
-        view = None
-    if view is not None:
-        _told(call.input_memory, INPUT_FAULTS, name, source)
     elif isinstance(source, Iterable) and not isinstance(source, Mapping):
         _told(call.input_callback, INPUT_FAULTS, name, ChunkReader(source, name, encoding))
     else:
@@ -200,6 +188,15 @@ def _tell_other(call: _spile.Call, name: str, source: Any, encoding: str) -> Non
             f"'{name}' can't be given as {type(source).__name__}: give bytes, str, a pathlib.Path, a binary file "
             "object, or an iterable of chunks"
         )
+    return None
+
+
+def _has_buffer(source: Any) -> bool:
+    try:
+        memoryview(source).release()
+    except TypeError:
+        return False
+    return True
 
 
 class Handoff:

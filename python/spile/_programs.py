@@ -303,7 +303,7 @@ class ProgramInfo(NamedTuple):
     """Programs of one group run at the same time."""
     is_piped: bool
     plain_words: tuple[str, ...]
-    """Its unmarked words."""
+    """Its unmarked words but the first."""
 
 
 class FileInfo(NamedTuple):
