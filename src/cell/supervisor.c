@@ -14,7 +14,7 @@
 #include "cell/wire.h"
 #include "proc/exec.h"
 
-enum { SOCKET_FD = 3, HOST_FD = 4, HIGH_FD = 10 };
+enum { SOCKET_FD = 3, HOST_FD = 4, HIGH_FD = 10, KILL_AGAIN_MS = 10 };
 
 enum program_state {
     PROGRAM_RUNNING,
@@ -61,8 +61,11 @@ static void kill_all(struct supervisor *cell) {
         reap(cell);
         if (cell->is_alone)
             return;
-        siginfo_t info; /* waits for the next that can be reaped, and leaves it */
-        (void)waitid(P_ALL, 0, &info, WEXITED | WNOWAIT | __WALL);
+        /* For the next end of a child, but not for ever: a walk over descendants misses what is just being forked. */
+        struct pollfd watched = {.fd = cell->signals, .events = POLLIN};
+        struct signalfd_siginfo info;
+        (void)poll(&watched, 1, KILL_AGAIN_MS);
+        (void)!read(cell->signals, &info, sizeof(info));
     }
 }
 
