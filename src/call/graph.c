@@ -31,12 +31,21 @@ const struct file *plan_use_of(const spile_plan *plan, size_t program, const cha
     return file_matching(plan->programs[program].program, name, role_any);
 }
 
+/* The file by which the program may write the name. What it says of the name itself goes before its patterns: one that
+ * reads "a" and writes "*" does not write "a". */
+static const struct file *file_writing(const spile_program *program, const char *name) {
+    for (size_t i = 0; i < program->file_count; i++)
+        if (strcmp(program->files[i].name, name) == 0)
+            return program->files[i].role == SPILE_WRITE ? &program->files[i] : NULL;
+    return file_matching(program, name, role_writes);
+}
+
 /* The program that writes the name first, before any change of it: one that names it, or else the first whose pattern
  * matches. */
 static int writer_of(const spile_plan *plan, size_t except, const char *name) {
     int by_pattern = PLAN_GIVEN;
     for (size_t i = 0; i < plan->program_count; i++) {
-        const struct file *file = i == except ? NULL : file_matching(plan->programs[i].program, name, role_writes);
+        const struct file *file = i == except ? NULL : file_writing(plan->programs[i].program, name);
         if (file && !file->is_pattern && !file->is_tree)
             return (int)i;
         if (file && by_pattern == PLAN_GIVEN)
@@ -64,7 +73,7 @@ bool plan_is_made(const spile_plan *plan, const char *name) {
     int writer = writer_of(plan, SIZE_MAX, name);
     if (writer == PLAN_GIVEN)
         return false;
-    const struct file *file = file_matching(plan->programs[writer].program, name, role_writes);
+    const struct file *file = file_writing(plan->programs[writer].program, name);
     return !file->is_pattern && !file->is_tree;
 }
 
@@ -137,7 +146,7 @@ static int check_writer(const spile_plan *plan, size_t program, const struct fil
         for (size_t j = 0; i != program && j < other->file_count; j++) {
             if (strcmp(other->files[j].name, file->name) != 0 || !role_makes(other->files[j].role))
                 continue;
-            AUTO_FREE char *label = plan_program_label(plan, i);
+            AUTO_FREE char *label = plan_program_label(plan, MIN(i, program));
             if (other->files[j].role == SPILE_WRITE && !file->is_pattern && !file->is_tree)
                 return refuse(plan, MAX(i, program), i > program ? &other->files[j] : file, EINVAL, ret_error,
                               format("'%s' has two writers, %s and another", file->name, label ? label : "one program"),
@@ -179,11 +188,13 @@ static int check_ambiguous(const spile_plan *plan, size_t reader, const struct f
     int source = plan_source(plan, reader, file->name);
     if (source == PLAN_GIVEN)
         return 0;
-    const struct file *first = plan_use_of(plan, (size_t)source, file->name);
-    if (first->role != SPILE_WRITE || (!first->is_pattern && !first->is_tree))
+    const struct file *first = file_writing(plan->programs[source].program, file->name);
+    bool is_changed = (size_t)source < reader &&
+                      file_matching(plan->programs[source].program, file->name, role_changes);
+    if (is_changed || !first || (!first->is_pattern && !first->is_tree))
         return 0;
     for (size_t i = (size_t)source + 1; i < plan->program_count; i++)
-        if (i != reader && file_matching(plan->programs[i].program, file->name, role_writes))
+        if (i != reader && file_writing(plan->programs[i].program, file->name))
             return refuse(plan, reader, file, EINVAL, ret_error,
                           format("'%s' may come from programs %d and %zu, whose patterns both match it", file->name,
                                  source + 1, i + 1),
@@ -309,8 +320,10 @@ static int collect(spile_plan *plan, spile_error **ret_error) {
             return result;
     }
     for (size_t i = 0; i < plan->name_count; i++) {
-        plan->names[i].flow = name_flow(plan, &plan->names[i]);
-        plan->names[i].is_given_optional = is_given_optional(plan, plan->names[i].name);
+        struct plan_name *name = &plan->names[i];
+        name->flow = name_flow(plan, name);
+        bool is_given = name->flow == SPILE_INPUT || name->flow == SPILE_INPUT_OUTPUT;
+        name->is_given_optional = is_given && is_given_optional(plan, name->name);
     }
     return 0;
 }

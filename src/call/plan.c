@@ -312,7 +312,7 @@ int spile_plan_file(const spile_plan *plan, size_t index, spile_file_info *info)
 }
 
 int spile_plan_use(const spile_plan *plan, size_t index, spile_use_info *info) {
-    if (!info || info->size < sizeof(*info))
+    if (!info || info->size < sizeof(*info) || !plan->is_finished)
         return -EINVAL;
     size_t owner = 0;
     while (owner < plan->program_count && index >= plan->programs[owner].program->file_count)
