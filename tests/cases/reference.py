@@ -30,9 +30,15 @@ def statuses(case, count):
     return [int(line) for line in lines(case / "rc")] or [0] * count
 
 
+def copy_inputs(case, directory):
+    shutil.copytree(case / "inputs", directory, dirs_exist_ok=True)
+    for path in [directory, *directory.rglob("*")]:
+        path.chmod(path.stat().st_mode | 0o200)  # whoever keeps the cases may keep them read-only
+
+
 def run(case, directory):
     """Leaves in `directory` what the commands make of the inputs. Raises where one ends otherwise than expected."""
-    shutil.copytree(case / "inputs", directory, dirs_exist_ok=True)
+    copy_inputs(case, directory)
     commands = lines(case / "cmd")
     for command, status in zip(commands, statuses(case, len(commands)), strict=True):
         done = subprocess.run(shlex.split(command), cwd=directory, env=ENVIRONMENT, stdin=subprocess.DEVNULL,
@@ -57,7 +63,7 @@ def main():
     failed = False
     for case in map(pathlib.Path, sys.argv[2 if only_check else 1:]):
         with tempfile.TemporaryDirectory() as directory:
-            run(case, directory)
+            run(case, pathlib.Path(directory))
             made = outputs(case, pathlib.Path(directory))
         if only_check:
             if made != outputs(case, case / "expected"):

@@ -93,9 +93,7 @@ def test_case(case, spile, tmp_path):
     if missing:
         pytest.skip(f"not installed: {' '.join(missing)} (tools/setup cases)")
     here = tmp_path / "here"
-    shutil.copytree(case / "inputs", here)
-    for path in here.rglob("*"):
-        path.chmod(path.stat().st_mode | 0o200)  # whoever keeps the cases may keep them read-only
+    reference.copy_inputs(case, here)
     done = subprocess.run([spile, "run", *arguments(case)], cwd=here, env=reference.ENVIRONMENT,
                           stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=300)
     assert done.returncode == 0, done.stderr
