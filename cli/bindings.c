@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -125,6 +126,17 @@ static void add_input(struct run *run, const char *name, const char *path, int f
     *LIST_ADD(run->inputs) = (struct tie){.name = name, .path = path, .fd = fd, .file = file};
 }
 
+/* Whether a pattern that a program writes stands for this name: then it is the program's to make. */
+static bool may_be_made(const spile_plan *plan, const char *name) {
+    spile_use_info use = {.size = sizeof(use)};
+    spile_file_info file = {.size = sizeof(file)};
+    for (size_t i = 0; spile_plan_use(plan, i, &use) >= 0; i++)
+        if (use.role == SPILE_WRITE && spile_plan_file(plan, use.file, &file) >= 0 && file.is_pattern &&
+            fnmatch(file.name, name, FNM_PERIOD) == 0)
+            return true;
+    return false;
+}
+
 /* Every file of a directory that the pattern matches, under the name it has there. */
 static int add_matches(struct run *run, const char *pattern, const char *directory, ssize_t file) {
     word_list names = {0};
@@ -137,18 +149,18 @@ static int add_matches(struct run *run, const char *pattern, const char *directo
             : is_here
                 ? allocate_format("no file here matches '%s': say where they are by '%s=DIRECTORY'", pattern, pattern)
                 : allocate_format("no file in '%s' matches '%s'", directory, pattern);
-        *LIST_ADD(run->inputs) = (struct tie){
-            .name = pattern, .pattern = pattern, .fd = -1, .file = file, .missing = missing};
+        *LIST_ADD(run->inputs) = (struct tie){.name = pattern, .fd = -1, .file = file, .missing = missing};
         return 0;
     }
     for (size_t i = 0; i < names.count; i++) {
         const char *name = names.items[i];
         const char *path = is_here ? name : allocate_format("%s/%s", directory, name);
         /* A name that is marked by itself as well comes by that mark. */
-        if (plan_find_file(run->plan, name, NULL) >= 0 || find_binding(run, name, DIRECTION_INPUT))
+        if (plan_find_file(run->plan, name, NULL) >= 0 || find_binding(run, name, DIRECTION_INPUT) ||
+            may_be_made(run->plan, name))
             continue;
         *LIST_ADD(run->inputs) = (struct tie){
-            .name = name, .pattern = pattern, .path = path, .fd = -1, .file = file, .missing = path_fault(name, path)};
+            .name = name, .path = path, .fd = -1, .file = file, .missing = path_fault(name, path)};
     }
     return 0;
 }

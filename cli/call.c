@@ -117,8 +117,6 @@ static int give_inputs(struct run *run, spile_call *call) {
         const struct tie *input = &run->inputs.items[i];
         int result = input->path ? spile_call_input_path(call, input->name, input->path)
                                  : spile_call_input_fd(call, input->name, input->fd);
-        if (result == -EPERM && input->pattern)
-            continue; /* a program makes it anew */
         if (result < 0)
             return run_refuse(run, SPILE_ERROR_USAGE, "input '%s': %s", input->name, refusal(result));
     }

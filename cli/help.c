@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <spawn.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -45,17 +46,19 @@ const char run_help[] = "usage: spile run [OPTION | TEMPLATE | NAME=PATH]... [--
 
 /* Whether man knows the page; its own complaints are nobody's. */
 static bool has_page(const char *page) {
-    pid_t child = vfork();
-    if (child == 0) {
-        int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-        if (null_fd >= 0 && dup2(null_fd, 1) >= 0 && dup2(null_fd, 2) >= 0)
-            execlp("man", "man", "-w", page, (char *)NULL);
-        _exit(127);
-    }
+    char *const words[] = {(char *)"man", (char *)"-w", (char *)page, NULL};
+    posix_spawn_file_actions_t actions;
+    pid_t child = -1;
     int status = -1;
-    while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR)
-        continue;
-    return child > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    if (posix_spawn_file_actions_init(&actions) != 0)
+        return false;
+    if (posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0) == 0 &&
+        posix_spawn_file_actions_adddup2(&actions, 1, 2) == 0 &&
+        posix_spawnp(&child, "man", &actions, NULL, words, environ) == 0)
+        while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+            continue;
+    posix_spawn_file_actions_destroy(&actions);
+    return status >= 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
 int command_help(const char *topic) {

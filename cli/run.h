@@ -41,9 +41,8 @@ struct ok_status {
 
 /* An input or an output as it was settled. */
 struct tie {
-    const char *name;    /* of one file: patterns that are read are expanded */
-    const char *pattern; /* it was found by, or NULL */
-    const char *path;    /* NULL: fd */
+    const char *name; /* of one file: patterns that are read are expanded */
+    const char *path; /* NULL: fd */
     int fd;
     ssize_t file;        /* number of the plan's file, or -1: in no template */
     const char *missing; /* an input that can't be had: what to say of it; or NULL */
