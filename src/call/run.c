@@ -92,6 +92,7 @@ static void release(spile_call *call) {
     deliver_done(call);
     for (size_t i = 0; i < call->program_count; i++)
         loop_timer_clear(&call->programs[i].retry);
+    loop_timer_clear(&call->grace); /* it may be due in this very step, when there is no cell any more */
     set_state(call, CALL_RELEASING);
     result_fill(call);
     if (!call->cell || cell_release(call->cell) == 1) {
@@ -338,6 +339,11 @@ static void begin_running(spile_call *call) {
     run_advance(call);
 }
 
+/* The caller's functions are called from a step, not where the call is attached. */
+static void begin_timer(struct loop_timer *timer) {
+    begin_running(CONTAINER_OF(timer, spile_call, end));
+}
+
 static void on_ready(struct cell_owner *owner, spile_error *error) {
     spile_call *call = CONTAINER_OF(owner, spile_call, owner);
     if (error)
@@ -413,7 +419,7 @@ int run_start(spile_call *call) {
     if (result < 0)
         run_fail(call, run_system_error(result, "getting", "a cell"));
     else if (result == 1)
-        begin_running(call);
+        loop_defer(call->loop, &call->end, begin_timer);
     if (call->cancel_asked)
         on_cancel(&call->user);
     return 0;
