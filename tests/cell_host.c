@@ -15,11 +15,16 @@ const struct setting settings[] = {
 };
 const int setting_count = ARRAY_SIZE(settings);
 
-const char *act_path(void) {
-    static char path[4096];
+static char act[4096];
+
+/* Before any thread. */
+__attribute__((constructor)) static void find_act(void) {
     const char *build = getenv("SPILE_BUILD");
-    snprintf(path, sizeof(path), "%s/tests/act", build ? build : ".");
-    return path;
+    snprintf(act, sizeof(act), "%s/tests/act", build ? build : ".");
+}
+
+const char *act_path(void) {
+    return act;
 }
 
 static void on_ready(struct cell_owner *owner, spile_error *error) {

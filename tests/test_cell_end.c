@@ -478,10 +478,9 @@ START_TEST(injected_failures) {
         fflush(stdout);
         for (uint32_t occurrence = 1; occurrence <= MIN(passes[i], 3u); occurrence++)
             inject(plan, _i, entries[i].key, code, occurrence, false);
-        if (entries[i].class != FAULT_TRANSFER)
+        /* A reaper that can never look at /proc ends by the host's patience, which is tested elsewhere. */
+        if (strncmp(entries[i].place, "descendants.c", 13) != 0)
             inject(plan, _i, entries[i].key, entries[i].class == FAULT_ACQUIRE ? EPERM : EIO, 1, true);
-        else
-            inject(plan, _i, entries[i].key, EIO, 1, true);
     }
     fault_plan_reset(plan);
     live_twice(_i); /* deletes what a killed supervisor could not */

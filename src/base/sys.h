@@ -19,6 +19,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -87,6 +88,12 @@
 #define sys_ftruncate(fd, size) SYS_ACQUIRE("ftruncate", ftruncate(fd, size))
 #define sys_fstat(fd, status) SYS_ACQUIRE("fstat", fstat(fd, status))
 #define sys_fstatat(dir, path, status, flags) SYS_ACQUIRE("fstatat", fstatat(dir, path, status, flags))
+/* Of what stands in /proc: never asks another file system, which could wait for the very process that is looked at. */
+#define sys_statx_cached(dir, path, flags, status) \
+    SYS_ACQUIRE("statx", statx(dir, path, (flags) | AT_STATX_DONT_SYNC, STATX_BASIC_STATS, status))
+#define sys_openat2(dir, path, how) SYS_ACQUIRE("openat2", (int)syscall(SYS_openat2, dir, path, how, sizeof(*(how))))
+#define sys_process_vm_readv(pid, ours, theirs) \
+    SYS_ACQUIRE("process_vm_readv", process_vm_readv(pid, ours, 1, theirs, 1, 0))
 #define sys_faccessat(dir, path, mode, flags) SYS_ACQUIRE("faccessat", faccessat(dir, path, mode, flags))
 #define sys_statfs(path, status) SYS_ACQUIRE("statfs", statfs(path, status))
 #define sys_lseek(fd, offset, whence) SYS_ACQUIRE("lseek", lseek(fd, offset, whence))
@@ -103,10 +110,21 @@
 #define sys_epoll_create() SYS_ACQUIRE("epoll_create", epoll_create1(EPOLL_CLOEXEC))
 #define sys_epoll_add(epoll, fd, event) SYS_ACQUIRE("epoll_add", epoll_ctl(epoll, EPOLL_CTL_ADD, fd, event))
 #define sys_epoll_mod(epoll, fd, event) SYS_ACQUIRE("epoll_mod", epoll_ctl(epoll, EPOLL_CTL_MOD, fd, event))
+#define sys_inotify_init() SYS_ACQUIRE("inotify_init", inotify_init1(IN_CLOEXEC | IN_NONBLOCK))
+#define sys_inotify_add(fd, path, mask) SYS_ACQUIRE("inotify_add_watch", inotify_add_watch(fd, path, mask))
 #define sys_pidfd_open(pid) SYS_ACQUIRE("pidfd_open", (int)syscall(SYS_pidfd_open, pid, 0))
+/* ThreadSanitizer takes every clone for a fork, which it gives up after; its interceptor is passed by. */
+#ifdef __SANITIZE_THREAD__
+int __clone(int (*function)(void *), void *stack, int flags, void *argument, ...);
+#define SYS_CLONE __clone
+#else
+#define SYS_CLONE clone
+#endif
 #define sys_clone(function, stack, flags, argument, ret_pidfd) \
-    SYS_ACQUIRE("clone", clone(function, stack, flags, argument, ret_pidfd))
-#define sys_dup2(from, to) SYS_ACQUIRE("dup2", dup2(from, to))
+    SYS_ACQUIRE("clone", SYS_CLONE(function, stack, flags, argument, ret_pidfd))
+/* These run between clone and exec, where an interceptor of a sanitizer would note it as the parent's doing. */
+#define sys_raw_dup(from, to) SYS_ACQUIRE("dup3", (int)syscall(SYS_dup3, from, to, 0))
+#define sys_raw_open(path, flags) SYS_ACQUIRE("openat", (int)syscall(SYS_openat, AT_FDCWD, path, (flags) | O_CLOEXEC))
 #define sys_chdir(path) SYS_ACQUIRE("chdir", chdir(path))
 #define sys_setsid() SYS_ACQUIRE("setsid", setsid())
 #define sys_setrlimit(resource, limit) SYS_ACQUIRE("setrlimit", setrlimit(resource, limit))
@@ -123,6 +141,7 @@
 /* transfer */
 #define sys_read(fd, buffer, size) SYS_TRANSFER("read", size, read(fd, buffer, count_))
 #define sys_write(fd, buffer, size) SYS_TRANSFER("write", size, write(fd, buffer, count_))
+#define sys_pread(fd, buffer, size, offset) SYS_TRANSFER("pread", size, pread(fd, buffer, count_, offset))
 #define sys_recv(fd, buffer, size, flags) SYS_TRANSFER("recv", size, recv(fd, buffer, count_, flags))
 #define sys_send(fd, buffer, size, flags) SYS_TRANSFER("send", size, send(fd, buffer, count_, (flags) | MSG_NOSIGNAL))
 #define sys_sendfile(out, in, offset, size) SYS_TRANSFER("sendfile", size, sendfile(out, in, offset, count_))
@@ -135,6 +154,7 @@
 #define sys_poll(fds, count, timeout_ms) SYS_TRANSFER("poll", 0, poll(fds, count, timeout_ms))
 
 /* release */
+#define sys_inotify_remove(fd, watch) SYS_RELEASE("inotify_rm_watch", inotify_rm_watch(fd, watch))
 #define sys_close(fd) SYS_RELEASE("close", close(fd))
 #define sys_epoll_del(epoll, fd) SYS_RELEASE("epoll_del", epoll_ctl(epoll, EPOLL_CTL_DEL, fd, NULL))
 #define sys_unlinkat(dir, path, flags) SYS_RELEASE("unlinkat", unlinkat(dir, path, flags))
