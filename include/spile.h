@@ -82,6 +82,7 @@ typedef enum spile_error_kind {
     SPILE_ERROR_TIMEOUT,        /* the deadline came */
     SPILE_ERROR_CANCELLED,      /* spile_call_cancel */
     SPILE_ERROR_STANDSTILL,     /* everything waits for what will never come */
+    SPILE_ERROR_STREAM,         /* a program used a stream as a pipe can't be used; a seekable file would do */
     SPILE_ERROR_SYSTEM,         /* the system refused something; spile_error_errno says what */
 } spile_error_kind;
 

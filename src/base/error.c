@@ -49,6 +49,7 @@ int error_kind_errno(spile_error_kind kind, int number) {
     case SPILE_ERROR_PROGRAM:
     case SPILE_ERROR_OUTPUT_MISSING:
     case SPILE_ERROR_INPUT_CHANGED:
+    case SPILE_ERROR_STREAM:
         return -EPROTO;
     case SPILE_ERROR_LIMIT:
         return -ENOBUFS;
@@ -103,6 +104,7 @@ const char *spile_error_kind_name(spile_error_kind kind) {
         [SPILE_ERROR_TIMEOUT] = "timeout",
         [SPILE_ERROR_CANCELLED] = "cancelled",
         [SPILE_ERROR_STANDSTILL] = "standstill",
+        [SPILE_ERROR_STREAM] = "stream",
         [SPILE_ERROR_SYSTEM] = "system",
     };
     return (size_t)kind < ARRAY_SIZE(names) && names[kind] ? names[kind] : "unknown";

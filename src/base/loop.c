@@ -17,6 +17,8 @@ struct spile_loop {
     bool is_stepping, is_dead;
     struct epoll_event batch[LOOP_BATCH]; /* being dispatched: removal clears what is still to come */
     int batch_place, batch_count;
+    void *slot;
+    void (*slot_free)(void *data);
     struct forkguard_node guard;
 };
 
@@ -120,6 +122,8 @@ spile_loop *spile_loop_free(spile_loop *loop) {
             (void)spile_loop_step(loop, NS_FOREVER);
     }
     forkguard_remove(&loop->guard);
+    if (loop->slot)
+        loop->slot_free(loop->slot);
     loop_close(loop);
     free(loop);
     return NULL;
@@ -127,6 +131,11 @@ spile_loop *spile_loop_free(spile_loop *loop) {
 
 int spile_loop_fd(const spile_loop *loop) {
     return loop->epoll_fd;
+}
+
+void **loop_slot(spile_loop *loop, void (*free_fn)(void *data)) {
+    loop->slot_free = free_fn;
+    return &loop->slot;
 }
 
 bool loop_is_dead(const spile_loop *loop) {

@@ -57,6 +57,8 @@ void loop_leave(struct loop_user *user);
 /* Makes the loop tell every user. Thread-safe and async-signal-safe. */
 void loop_wake(spile_loop *loop);
 
+/* A place in which another room keeps what belongs to the loop (the FIFO watcher); freed with the loop by `free_fn`. */
+void **loop_slot(spile_loop *loop, void (*free_fn)(void *data));
 /* A loop without an outer fd to be polled (spile_loop_fd): one timer descriptor less. */
 int loop_new_inner(spile_loop **ret_loop);
 /* In the child of a fork the loop's descriptors are closed without telling epoll, and everything here does nothing. */

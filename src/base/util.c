@@ -34,22 +34,31 @@ int fd_write_all(int fd, const void *data, size_t size) {
     return 0;
 }
 
-ssize_t fd_write_no_sigpipe(int fd, const void *data, size_t size) {
-    /* A signal that was pending before is somebody else's and stays. */
-    sigset_t pipe_set, old_set, pending;
+void sigpipe_guard_init(struct sigpipe_guard *guard) {
+    sigset_t pipe_set, pending;
     sigemptyset(&pipe_set);
     sigaddset(&pipe_set, SIGPIPE);
-    pthread_sigmask(SIG_BLOCK, &pipe_set, &old_set);
+    pthread_sigmask(SIG_BLOCK, &pipe_set, &guard->old_set);
+    /* A signal that was pending before is somebody else's and stays. */
     sigpending(&pending);
-    bool was_pending = sigismember(&pending, SIGPIPE);
-    ssize_t written = sys_write(fd, data, size);
-    if (written == -EPIPE && !was_pending) {
-        static const struct timespec no_wait;
+    guard->was_pending = sigismember(&pending, SIGPIPE);
+}
+
+void sigpipe_guard_done(struct sigpipe_guard *guard) {
+    static const struct timespec no_wait;
+    sigset_t pipe_set;
+    sigemptyset(&pipe_set);
+    sigaddset(&pipe_set, SIGPIPE);
+    if (!guard->was_pending)
         while (sigtimedwait(&pipe_set, NULL, &no_wait) < 0 && errno == EINTR)
             ;
-    }
-    pthread_sigmask(SIG_SETMASK, &old_set, NULL);
-    return written;
+    pthread_sigmask(SIG_SETMASK, &guard->old_set, NULL);
+}
+
+ssize_t fd_write_no_sigpipe(int fd, const void *data, size_t size) {
+    CLEANUP(sigpipe_guard_done) struct sigpipe_guard guard;
+    sigpipe_guard_init(&guard);
+    return sys_write(fd, data, size);
 }
 
 int fd_reopen_nonblocking(int fd, int flags) {

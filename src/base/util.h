@@ -12,7 +12,7 @@
 #include <stdint.h>
 #include <time.h>
 
-#define CLEANUP(function) __attribute__((cleanup(function)))
+#define CLEANUP(function) __attribute__((cleanup(function), unused))
 #define ARRAY_SIZE(array) (sizeof(array) / sizeof(*(array)))
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
@@ -51,6 +51,13 @@ int fd_write_all(int fd, const void *data, size_t size);
 /* write(2) that raises no SIGPIPE in the host: one that comes of it is consumed in this thread. May be short; -EPIPE.
  */
 ssize_t fd_write_no_sigpipe(int fd, const void *data, size_t size);
+/* Keeps SIGPIPE away from the host while several such writes are made in a row; one that came of them is consumed at the end. */
+struct sigpipe_guard {
+    sigset_t old_set;
+    bool was_pending;
+};
+void sigpipe_guard_init(struct sigpipe_guard *guard);
+void sigpipe_guard_done(struct sigpipe_guard *guard);
 /* A new description of the same file that is nonblocking, so that the caller's own is left alone; -errno where it has
  * none. */
 int fd_reopen_nonblocking(int fd, int flags);

@@ -1,4 +1,5 @@
 /* spile_call: what the caller says before the run, and the two ways to run it. The run itself is in run.c. */
+#include "call/flow.h"
 #include "call/run.h"
 #include "cell/ctx.h"
 
@@ -24,6 +25,7 @@ static void after_fork(struct forkguard_node *node) {
         call->deliveries[i].target_fd = fd_close(call->deliveries[i].target_fd);
         call->deliveries[i].sink.fd = fd_close(call->deliveries[i].sink.fd);
     }
+    flow_abandon(call);
     if (call->cell)
         cell_abandon(call->cell);
     call->cell = NULL;
@@ -144,6 +146,8 @@ spile_call *spile_call_free(spile_call *call) {
                 return NULL; /* from inside a callback: it may not */
     }
     forkguard_remove(&call->guard);
+    flow_free(call);
+    free(call->seems_stuck);
     free_parts(call);
     spile_result_free(call->result);
     spile_error_free(call->error);
@@ -197,7 +201,9 @@ static int add_input(spile_call *call, const char *name, struct source source) {
     }
     item->source = source;
     item->is_executable = is_program_word(call, name);
+    const struct plan_name *known = plan_find_name(call->plan, name);
     item->is_extra = !is_seen(call, item);
+    item->is_stream = known && known->kind == SPILE_STREAM;
     return 0;
 }
 

@@ -322,7 +322,7 @@ int collect_program(spile_call *call, size_t program, bool is_accepted, spile_er
     int result = is_accepted ? check_inputs(&collector) : 0;
     for (size_t i = 0; i < owner->file_count && result >= 0; i++) {
         const struct file *file = &owner->files[i];
-        if (role_makes(file->role) && !file->is_pattern && !file->is_tree)
+        if (role_makes(file->role) && !file->is_pattern && !file->is_tree && file->kind != SPILE_STREAM)
             result = collect_named(&collector, file);
     }
     if (result >= 0 && needs_walk(&collector))

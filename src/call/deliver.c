@@ -309,6 +309,41 @@ static void delivery_writable(struct sink *sink) {
     run_advance(CONTAINER_OF(sink, struct delivery, sink)->item->call);
 }
 
+static void delivery_done(struct delivery *delivery) {
+    sink_close(&delivery->sink);
+    delivery->file_fd = fd_close(delivery->file_fd);
+    delivery->target_fd = fd_close(delivery->target_fd);
+    if (delivery->temporary)
+        (void)sys_unlinkat(AT_FDCWD, delivery->temporary, 0);
+    free(TAKE_POINTER(delivery->temporary));
+    free(TAKE_POINTER(delivery->target));
+}
+
+/* ------------------------------------------------------------------------------ in pieces */
+
+int deliver_open(struct delivery *delivery) {
+    int result = delivery->request->type == SINK_PATH ? open_target(delivery)
+                                                      : sink_open(&delivery->sink, delivery->request->fd);
+    return result == -EAGAIN ? -ENXIO : result;
+}
+
+ssize_t deliver_piece(struct delivery *delivery, const void *data, size_t size) {
+    ssize_t written = delivery->target_fd >= 0 ? sys_write(delivery->target_fd, data, size)
+                                               : sink_write(&delivery->sink, delivery->item->call->loop, data, size);
+    return written == -EINTR ? 0 : written;
+}
+
+int deliver_finish(struct delivery *delivery) {
+    int result = delivery->target_fd >= 0 ? commit(delivery) : 0;
+    if (result >= 0)
+        deliver_drop(delivery);
+    return result;
+}
+
+void deliver_drop(struct delivery *delivery) {
+    delivery_done(delivery);
+}
+
 /* ------------------------------------------------------------------------------ all of them */
 
 static int delivery_open(struct delivery *delivery) {
@@ -323,16 +358,6 @@ static int delivery_open(struct delivery *delivery) {
     if (delivery->request->type == SINK_FD && delivery->sink.fd < 0)
         return sink_open(&delivery->sink, delivery->request->fd);
     return 0;
-}
-
-static void delivery_done(struct delivery *delivery) {
-    sink_close(&delivery->sink);
-    delivery->file_fd = fd_close(delivery->file_fd);
-    delivery->target_fd = fd_close(delivery->target_fd);
-    if (delivery->temporary)
-        (void)sys_unlinkat(AT_FDCWD, delivery->temporary, 0);
-    free(TAKE_POINTER(delivery->temporary));
-    free(TAKE_POINTER(delivery->target));
 }
 
 void deliver_done(spile_call *call) {
@@ -362,6 +387,8 @@ int deliver_begin(spile_call *call, spile_error **ret_error) {
     for (size_t i = 0; i < call->item_count; i++) {
         struct item *item = call->items[i];
         const struct request *request = item->is_output ? request_for(call, item->name) : NULL;
+        if (item->is_stream)
+            continue; /* delivered while it came */
         if (request && request->type != SINK_MEMORY) {
             struct delivery *delivery = &call->deliveries[call->delivery_count++];
             *delivery = (struct delivery){

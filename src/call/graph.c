@@ -127,16 +127,58 @@ static char *format(const char *form, ...) {
     return size < 0 ? NULL : made;
 }
 
+/* A name is a stream everywhere or nowhere: whoever reads a pipe runs together with whoever writes it. */
 static int check_streams(const spile_plan *plan, spile_error **ret_error) {
     for (size_t i = 0; i < plan->program_count; i++)
         for (size_t j = 0; j < plan->programs[i].program->file_count; j++) {
             const struct file *file = &plan->programs[i].program->files[j];
-            if (file->kind == SPILE_STREAM)
-                return refuse(plan, i, file, EOPNOTSUPP, ret_error,
-                              format("'%s' is marked as a stream, which this version does not have yet", file->name),
-                              format("drop the bar: {%s%s}", file->role == SPILE_READ ? "<" : ">", file->name));
+            for (size_t k = 0; k < i && !file->is_pattern && !file->is_tree; k++) {
+                const struct file *other = file_matching(plan->programs[k].program, file->name, role_any);
+                if (!other || other->kind == file->kind)
+                    continue;
+                AUTO_FREE char *label = plan_program_label(plan, k);
+                return refuse(plan, i, file, EINVAL, ret_error,
+                              format("'%s' is %s here, and %s for %s", file->name,
+                                     file->kind == SPILE_STREAM ? "a stream" : "a seekable file",
+                                     other->kind == SPILE_STREAM ? "a stream" : "a seekable file",
+                                     label ? label : "another program"),
+                              format("mark it the same in both: {%s%s%s}", file->role == SPILE_READ ? "<" : ">",
+                                     file->name, file->kind == SPILE_STREAM ? "" : "|"));
+            }
         }
     return 0;
+}
+
+/* Whether the two must run at the same time: a stream leads from one to the other, or both read the same one. */
+static bool are_tied(const spile_plan *plan, size_t a, size_t b) {
+    const spile_program *program = plan->programs[a].program;
+    if (b == a + 1 && plan->programs[a].is_piped)
+        return true;
+    for (size_t i = 0; i < program->file_count; i++)
+        if (program->files[i].kind == SPILE_STREAM &&
+            file_matching(plan->programs[b].program, program->files[i].name, role_any))
+            return true;
+    return false;
+}
+
+/* Programs that are tied, however far around, get the number of the first of them; then the numbers are made dense. */
+static void make_groups(spile_plan *plan) {
+    for (size_t i = 0; i < plan->program_count; i++)
+        plan->programs[i].group = i;
+    for (size_t i = 0; i < plan->program_count; i++)
+        for (size_t j = i + 1; j < plan->program_count; j++) {
+            size_t from = plan->programs[j].group, to = plan->programs[i].group;
+            if (from == to || !are_tied(plan, i, j))
+                continue;
+            for (size_t k = 0; k < plan->program_count; k++)
+                if (plan->programs[k].group == MAX(from, to))
+                    plan->programs[k].group = MIN(from, to);
+        }
+    plan->group_count = 0;
+    for (size_t i = 0; i < plan->program_count; i++) {
+        size_t first = plan->programs[i].group;
+        plan->programs[i].group = first == i ? plan->group_count++ : plan->programs[first].group;
+    }
 }
 
 /* One writer a name, none after a change of it, and no name that is both a file and a directory. */
@@ -337,9 +379,11 @@ static int add_edge(spile_plan *plan, size_t writer, size_t reader, const struct
         AUTO_FREE char *label = plan_program_label(plan, writer);
         return refuse(plan, reader, file, EINVAL, ret_error,
                       format("'%s' can't be complete before this program starts: %s, which writes it, runs at the "
-                             "same time (a bar joins them)",
+                             "same time (a bar or a stream joins them)",
                              file->name, label ? label : "its writer"),
-                      format("drop the bar between the two programs, or read the data from the bar"));
+                      format("drop the bar or the stream between the two programs, or make a stream of this file too: "
+                             "{<%s|} and {>%s|}",
+                             file->name, file->name));
     }
     for (size_t i = 0; i < program->after_count; i++)
         if (program->after[i] == writer)
@@ -369,7 +413,7 @@ static int add_edges(spile_plan *plan, size_t reader, spile_error **ret_error) {
     for (size_t i = 0; i < program->file_count; i++) {
         const struct file *file = &program->files[i];
         int result = 0;
-        if (!role_reads(file->role))
+        if (!role_reads(file->role) || file->kind == SPILE_STREAM)
             continue;
         if (file->is_pattern || file->is_tree) {
             result = add_pattern_edges(plan, reader, file, ret_error);
@@ -478,11 +522,9 @@ static int check_files(const spile_plan *plan, size_t program, spile_error **ret
 int plan_check(spile_plan *plan, spile_error **ret_error) {
     if (plan->program_count == 0)
         return error_set(ret_error, SPILE_ERROR_PLAN, EINVAL, "there is no program to run");
-    plan->group_count = 0;
-    for (size_t i = 0; i < plan->program_count; i++) {
+    for (size_t i = 0; i < plan->program_count; i++)
         plan->programs[i].after_count = 0;
-        plan->programs[i].group = i > 0 && plan->programs[i - 1].is_piped ? plan->group_count - 1 : plan->group_count++;
-    }
+    make_groups(plan);
     int result = check_streams(plan, ret_error);
     if (result >= 0)
         result = check_bars(plan, ret_error);

@@ -1,5 +1,5 @@
 /* The programs of a running call: how one is started, and what its end means. */
-#include "call/run.h"
+#include "call/flow.h"
 
 enum { TAIL_BYTES = 64 << 10, TAIL_LINES = 12, EXEC_TRIES = 8 };
 
@@ -60,6 +60,38 @@ static bool is_file_memory_full(const spile_call *call) {
            status.f_bavail == 0;
 }
 
+/* Whether `reader` takes what `writer` writes while both run: by a bar or a stream. */
+static bool feeds(const struct run_program *writer, const struct run_program *reader) {
+    const spile_program *from = plan_of(writer)->program;
+    if (reader->index == writer->index + 1 && plan_of(writer)->is_piped)
+        return true;
+    for (size_t i = 0; i < from->file_count; i++) {
+        const struct file *file = &from->files[i];
+        const struct flow *flow = file->kind == SPILE_STREAM ? flow_find(writer->call, file->name) : NULL;
+        if (flow && flow->producer == (int)writer->index && flow->readers[reader->index] >= 0)
+            return true;
+    }
+    return false;
+}
+
+enum readers_fate { READERS_NONE, READERS_RUN, READERS_FAILED, READERS_ENDED_WELL };
+
+static enum readers_fate fate_of_readers(const struct run_program *writer) {
+    enum readers_fate fate = READERS_NONE;
+    for (size_t i = 0; i < writer->call->program_count; i++) {
+        const struct run_program *reader = &writer->call->programs[i];
+        if (reader == writer || !feeds(writer, reader))
+            continue;
+        if (!reader->is_exited || reader->state == PROGRAM_EXITED)
+            return READERS_RUN;
+        if (reader->state != PROGRAM_DONE)
+            fate = READERS_FAILED;
+        else if (fate == READERS_NONE)
+            fate = READERS_ENDED_WELL;
+    }
+    return fate;
+}
+
 static spile_error *program_error(const struct run_program *program) {
     const spile_call *call = program->call;
     AUTO_TEXT text = {0};
@@ -79,10 +111,9 @@ static spile_error *program_error(const struct run_program *program) {
     } else {
         text_printf(&text, "%s failed with exit status %d", program->label, WEXITSTATUS(program->status));
     }
-    bool reader_ended = plan_of(program)->is_piped && call->programs[program->index + 1].state == PROGRAM_DONE;
+    bool reader_ended = fate_of_readers(program) == READERS_ENDED_WELL;
     if (reader_ended && !signal)
-        text_printf(&text, "; %s, which reads from it, had ended well: if that is why, accept its status",
-                    call->programs[program->index + 1].label);
+        text_puts(&text, "; what reads from it had ended well before: if that is why, accept its status");
     text_tail(&text, program);
     return error_with(error_new(kind, "%s", text.data ? text.data : program->label), 0, (int)program->index, -1);
 }
@@ -104,7 +135,9 @@ static void fail_program(struct run_program *program, spile_error *error) {
 
 static void accept_program(struct run_program *program) {
     spile_error *error = NULL;
-    if (collect_program(program->call, program->index, true, &error) >= 0)
+    bool had_enough = !is_accepted(program); /* it died of SIGPIPE: what it never came to open is not missing */
+    if ((had_enough || flow_check(program->call, program->index, &error) >= 0) &&
+        collect_program(program->call, program->index, true, &error) >= 0)
         run_set_program_state(program, PROGRAM_DONE);
     else
         fail_program(program, error);
@@ -112,23 +145,24 @@ static void accept_program(struct run_program *program) {
 
 static void judge(struct run_program *program) {
     spile_call *call = program->call;
-    struct run_program *reader = plan_of(program)->is_piped ? program + 1 : NULL;
-    bool died_of_pipe = WIFSIGNALED(program->status) && WTERMSIG(program->status) == SIGPIPE;
+    /* A shell says of a command that died of SIGPIPE that it ended with 128 + 13. */
+    bool died_of_pipe = (WIFSIGNALED(program->status) && WTERMSIG(program->status) == SIGPIPE) ||
+                        (WIFEXITED(program->status) && WEXITSTATUS(program->status) == 128 + SIGPIPE);
+    enum readers_fate fate = died_of_pipe ? fate_of_readers(program) : READERS_NONE;
     if (is_accepted(program) && call->state == CALL_RUNNING) {
         accept_program(program);
-    } else if (reader && died_of_pipe && call->state == CALL_RUNNING && !reader->is_exited) {
+    } else if (fate == READERS_RUN && call->state == CALL_RUNNING) {
         if (program->state != PROGRAM_EXITED)
             run_set_program_state(program, PROGRAM_EXITED);
-        return; /* its reader decides: one that ended well has had enough */
-    } else if (reader && died_of_pipe && reader->state == PROGRAM_DONE) {
+        return; /* its readers decide: those that ended well have had enough */
+    } else if (fate == READERS_ENDED_WELL) {
         accept_program(program);
     } else {
         fail_program(program, program_error(program));
     }
-    struct run_program *writer = program->index > 0 && call->plan->programs[program->index - 1].is_piped ? program - 1
-                                                                                                         : NULL;
-    if (writer && writer->state == PROGRAM_EXITED)
-        judge(writer);
+    for (size_t i = 0; i < call->program_count; i++)
+        if (call->programs[i].state == PROGRAM_EXITED && feeds(&call->programs[i], program))
+            judge(&call->programs[i]);
 }
 
 /* ------------------------------------------------------------------------------ programs */
@@ -152,7 +186,10 @@ static void on_exited(struct proc *proc, int status, const struct proc_usage *us
     capture_finish(&program->output);
     capture_finish(&program->error);
     run_trace(call, (spile_event){.kind = SPILE_EVENT_EXITED, .program = (int)program->index, .status = status});
+    if (call->flows)
+        watch_drain(call->loop);
     judge(program);
+    flow_exited(call, program->index);
     run_advance(call);
 }
 
@@ -170,8 +207,10 @@ static void retry_spawn(struct loop_timer *timer) {
 }
 
 static bool is_alone_in_group(const struct run_program *program) {
-    bool follows_bar = program->index > 0 && program->call->plan->programs[program->index - 1].is_piped;
-    return !follows_bar && !plan_of(program)->is_piped;
+    size_t count = 0;
+    for (size_t i = 0; i < program->call->program_count; i++)
+        count += program->call->plan->programs[i].group == plan_of(program)->group;
+    return count == 1;
 }
 
 static void on_failed(struct proc *proc, enum proc_stage stage, int error_number) {
@@ -207,6 +246,8 @@ static int open_tied(struct run_program *program, int stdio_fd) {
     const struct file *file = &owner->files[owner->tied[stdio_fd]];
     char path[PATH_MAX];
     store_program_path(program->index, file->name, path);
+    if (file->kind == SPILE_STREAM)
+        return flow_open_tied(program->call, path, file->role != SPILE_READ);
     int flags = file->role == SPILE_READ     ? O_RDONLY
                 : file->role == SPILE_APPEND ? O_WRONLY | O_CREAT | O_APPEND
                 : file->role == SPILE_WRITE  ? O_WRONLY | O_CREAT | O_TRUNC
@@ -325,7 +366,7 @@ static spile_error *check_patterns_gave(const struct run_program *program) {
     const spile_program *owner = plan_of(program)->program;
     for (size_t i = 0; i < owner->file_count; i++) {
         const struct file *file = &owner->files[i];
-        if (!role_reads(file->role) || file->is_pattern || file->is_tree)
+        if (!role_reads(file->role) || file->is_pattern || file->is_tree || file->kind == SPILE_STREAM)
             continue;
         int source = plan_source(call->plan, program->index, file->name);
         if (source == PLAN_GIVEN || store_find(call, file->name, source))
@@ -359,6 +400,11 @@ static void start_program(struct run_program *program, int in, int out) {
 
 void run_start_group(spile_call *call, size_t group) {
     AUTO_FD next_in = -1;
+    spile_error *error = NULL;
+    if (flow_begin(call, group, &error) < 0) {
+        run_fail(call, error);
+        return;
+    }
     for (size_t i = 0; i < call->program_count && call->state == CALL_RUNNING; i++) {
         struct run_program *program = &call->programs[i];
         if (call->plan->programs[i].group != group)

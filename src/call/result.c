@@ -146,6 +146,7 @@ int spile_result_exit_status(const spile_result *result) {
     case SPILE_ERROR_LIMIT:
     case SPILE_ERROR_CANCELLED:
     case SPILE_ERROR_STANDSTILL:
+    case SPILE_ERROR_STREAM:
         return 123;
     case SPILE_ERROR_USAGE:
     case SPILE_ERROR_TEMPLATE:

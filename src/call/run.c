@@ -6,7 +6,7 @@
  * Programs of one group start together, once the programs they wait for have ended well and their own inputs are there.
  * Nothing ends inside a callback of something else: the last steps are taken from a deferral of the call's own.
  */
-#include "call/run.h"
+#include "call/flow.h"
 
 #include <sched.h>
 
@@ -82,6 +82,7 @@ static void on_released(struct cell_owner *owner) {
 }
 
 static void release(spile_call *call) {
+    flow_stop(call);
     for (size_t i = 0; i < call->item_count; i++) {
         struct item *item = call->items[i];
         /* Of a call that failed, what there is can be looked at; if that fails too, it is not there. */
@@ -127,6 +128,8 @@ static void go_on_delivering(spile_call *call) {
     spile_error *error = NULL;
     int result = deliver_continue(call, &error);
     if (result == 1)
+        result = flow_deliver(call, &error);
+    if (result == 1)
         release(call);
     else if (result < 0)
         run_fail(call, error);
@@ -149,7 +152,7 @@ static void end_timer(struct loop_timer *timer) {
             finish(call);
         return;
     }
-    if (call->running_count > 0 || (has_last_words(call) && call->state == CALL_RUNNING))
+    if (call->running_count > 0 || ((has_last_words(call) || flow_is_busy(call)) && call->state == CALL_RUNNING))
         return;
     if (call->state == CALL_RUNNING && !call->error)
         begin_delivering(call);
@@ -178,7 +181,8 @@ void run_fail(spile_call *call, spile_error *error) {
         return;
     set_state(call, CALL_STOPPING);
     for (size_t i = 0; i < call->item_count; i++)
-        source_stop(call->items[i]);
+        if (!call->items[i]->is_stream)
+            source_stop(call->items[i]); /* a stream may be at work right now */
     deliver_done(call);
     skip_waiting(call);
     if (call->running_count > 0) {
@@ -225,17 +229,20 @@ static enum readiness group_readiness(const spile_call *call, size_t group) {
     return readiness;
 }
 
-static unsigned groups_running(const spile_call *call) {
-    unsigned count = 0;
-    size_t last = SIZE_MAX;
+static bool is_group_running(const spile_call *call, size_t group) {
     for (size_t i = 0; i < call->program_count; i++) {
         enum program_state state = call->programs[i].state;
         bool is_running = state == PROGRAM_STARTING || state == PROGRAM_RUNNING || state == PROGRAM_EXITED;
-        if (is_running && call->plan->programs[i].group != last) {
-            last = call->plan->programs[i].group;
-            count++;
-        }
+        if (is_running && call->plan->programs[i].group == group)
+            return true;
     }
+    return false;
+}
+
+static unsigned groups_running(const spile_call *call) {
+    unsigned count = 0;
+    for (size_t group = 0; group < call->plan->group_count; group++)
+        count += is_group_running(call, group);
     return count;
 }
 
@@ -334,7 +341,7 @@ static void begin_running(spile_call *call) {
     if (cell_notice(call->cell))
         run_trace(call, (spile_event){.kind = SPILE_EVENT_NOTICE, .program = -1, .text = cell_notice(call->cell)});
     for (size_t i = 0; i < call->item_count && call->state == CALL_RUNNING; i++)
-        if (call->items[i]->source.type != SOURCE_NONE)
+        if (call->items[i]->source.type != SOURCE_NONE && !call->items[i]->is_stream)
             (void)source_begin(call->items[i]);
     run_advance(call);
 }
@@ -370,8 +377,10 @@ static void on_deadline(struct loop_timer *timer) {
     for (size_t i = 0; i < call->item_count && call->running_count == 0; i++)
         if (call->items[i]->state == ITEM_PENDING)
             text_printf(&text, "%s'%s'", text.size ? ", " : "; still coming in: ", call->items[i]->name);
-    run_fail(call, error_with(error_new(SPILE_ERROR_TIMEOUT, "the call did not end within %g s%s",
-                                        (double)call->options.limits.wall_ns / 1e9, text.data ? text.data : ""),
+    run_fail(call, error_with(error_new(SPILE_ERROR_TIMEOUT, "the call did not end within %g s%s%s%s",
+                                        (double)call->options.limits.wall_ns / 1e9, text.data ? text.data : "",
+                                        call->seems_stuck ? "; it seems stuck: " : "",
+                                        call->seems_stuck ? call->seems_stuck : ""),
                               ETIMEDOUT, -1, -1));
 }
 
@@ -390,7 +399,9 @@ static void on_woken(struct loop_user *user) {
     for (size_t i = 0; i < call->item_count; i++)
         if (call->items[i]->is_waiting)
             source_resume(call->items[i]);
-    if (call->delivery_waits)
+    if (call->state == CALL_RUNNING)
+        flow_resume(call);
+    else if (call->delivery_waits)
         run_advance(call);
 }
 

@@ -17,6 +17,7 @@
 #include "base/forkguard.h"
 #include "call/plan.h"
 #include "cell/cell.h"
+#include "stream/stream.h"
 
 /* -------------------------------------------------------------------------------- items: versions of files */
 
@@ -52,6 +53,7 @@ struct item {
     int producer; /* a program, or PLAN_GIVEN */
     enum item_state state;
     bool is_extra;      /* no template names it: every program sees it */
+    bool is_stream;     /* goes through a pipe: it stands nowhere */
     bool is_stdin;      /* bytes for one program's standard input; has no name for anyone */
     bool is_executable; /* a program's first word */
     bool is_partial;
@@ -219,6 +221,14 @@ struct spile_call {
     bool delivery_waits; /* for spile_call_resume */
     struct loop_timer delivery_turn;
 
+    struct flow *flows;
+    struct stream_room stream_room;
+    struct stream_owner stream_owner;
+    struct loop_timer look; /* for a standstill */
+    uint64_t look_progress, look_step_ns;
+    bool is_looking;
+    char *seems_stuck; /* what the last look saw, for the deadline */
+
     spile_error *error; /* the first root cause */
     struct spile_result *result;
 };
@@ -251,11 +261,14 @@ int store_settle(spile_call *call, struct item *item);
 /* Gives program `program` its directory with exactly its files. */
 int store_furnish(spile_call *call, size_t program, spile_error **ret_error);
 int store_make_parents(spile_call *call, char *path);
+int store_make_directory(spile_call *call, size_t program);
 
 /* collect.c: after a program ended. `is_accepted`: a missing output or a changed input is an error. */
 int collect_program(spile_call *call, size_t program, bool is_accepted, spile_error **ret_error);
 
 /* source.c */
+/* Opens what a descriptor or path source is read from: input_fd. */
+int source_open(struct item *item);
 int source_begin(struct item *item);
 void source_stop(struct item *item);
 void source_done(struct source *source);
@@ -271,6 +284,11 @@ int deliver_begin(spile_call *call, spile_error **ret_error);
 /* Goes on; 1: all is delivered, 0: waits, -errno with an error. */
 int deliver_continue(spile_call *call, spile_error **ret_error);
 void deliver_done(spile_call *call);
+/* The same in pieces, for what arrives while programs run: open, pieces (bytes taken or -EAGAIN), finish; or drop. */
+int deliver_open(struct delivery *delivery);
+ssize_t deliver_piece(struct delivery *delivery, const void *data, size_t size);
+int deliver_finish(struct delivery *delivery);
+void deliver_drop(struct delivery *delivery);
 const struct request *request_for(const spile_call *call, const char *name);
 
 /* capture.c */

@@ -50,7 +50,7 @@ void store_path(const struct item *item, char *buffer) {
 }
 
 bool store_sees(const spile_call *call, size_t program, const struct item *item) {
-    if (item->is_stdin)
+    if (item->is_stdin || item->is_stream)
         return false;
     if (item->is_extra)
         return true;
@@ -79,7 +79,7 @@ static int make_directory(spile_call *call, const char *path) {
     return result == -EEXIST ? 0 : result;
 }
 
-static int make_program_directory(spile_call *call, size_t program) {
+int store_make_directory(spile_call *call, size_t program) {
     char name[24];
     if (call->programs[program].has_directory)
         return 0;
@@ -103,7 +103,7 @@ int store_make_parents(spile_call *call, char *path) {
 }
 
 static int make_place(spile_call *call, int place, char *path) {
-    int result = place == PLACE_STORE ? make_directory(call, "0") : make_program_directory(call, (size_t)place);
+    int result = place == PLACE_STORE ? make_directory(call, "0") : store_make_directory(call, (size_t)place);
     return result < 0 ? result : store_make_parents(call, path);
 }
 
@@ -146,6 +146,12 @@ static int copy_file(int root, const char *from, const char *to, mode_t mode) {
     }
 }
 
+/* Whether another program has a link to the file at this path: it may still be reading it. */
+static bool is_shared(int root, const char *path) {
+    struct stat status;
+    return sys_fstatat(root, path, &status, AT_SYMLINK_NOFOLLOW) < 0 || status.st_nlink > 1;
+}
+
 /* Brings one version into the directory of a program that is about to start. */
 static int place_item(spile_call *call, size_t program, struct item *item) {
     int root = cell_root_fd(call->cell);
@@ -157,7 +163,7 @@ static int place_item(spile_call *call, size_t program, struct item *item) {
     int result = 0;
     if (item->place != (int)program) {
         result = store_make_parents(call, to);
-        if (result >= 0 && is_last)
+        if (result >= 0 && is_last && !(changes && is_shared(root, from)))
             result = sys_renameat(root, from, root, to);
         else if (result >= 0 && changes)
             return copy_file(root, from, to, item->mode | S_IWUSR);
@@ -193,7 +199,7 @@ static int make_directories(spile_call *call, size_t program) {
 }
 
 int store_furnish(spile_call *call, size_t program, spile_error **ret_error) {
-    int result = make_program_directory(call, program);
+    int result = store_make_directory(call, program);
     if (result >= 0)
         result = make_directories(call, program);
     if (result < 0) {

@@ -1,0 +1,476 @@
+/* The streams of a running call: what feeds them and where they go. See flow.h. */
+#include "call/flow.h"
+
+enum { FLOW_WINDOW = 256 << 10, FLOW_READ = 64 << 10, FLOW_READS_A_TURN = 16 };
+
+struct flow *flow_find(const spile_call *call, const char *name) {
+    for (struct flow *flow = call->flows; flow; flow = flow->next)
+        if (strcmp(flow->name, name) == 0)
+            return flow;
+    return NULL;
+}
+
+/* ------------------------------------------------------------------------------ what the streams tell */
+
+static struct flow *flow_of(spile_call *call, const struct stream *stream) {
+    struct flow *flow = call->flows;
+    while (flow && flow->stream != stream)
+        flow = flow->next;
+    return flow;
+}
+
+static int program_of_path(const char *path) {
+    return atoi(path) - 1;
+}
+
+static const char *fault_text(enum stream_fault fault) {
+    switch (fault) {
+    case STREAM_FAULT_INPUT_AGAIN:
+        return "%s opens the stream '%s' again, and what it has read is not held any more";
+    case STREAM_FAULT_TWO_READERS:
+        return "%s opens the stream '%s' while it still reads it, and a pipe can't be read from two places";
+    case STREAM_FAULT_OUTPUT_AGAIN:
+        return "%s opens the stream '%s' for writing again after everything stood still and its end was passed on";
+    case STREAM_FAULT_REPLACED:
+        return "%s put something else in the place of the stream '%s'";
+    case STREAM_FAULT_SYSTEM:
+        break;
+    }
+    return "%s and the stream '%s': the system refused";
+}
+
+static void on_failed(struct stream_owner *owner, struct stream *stream, enum stream_fault fault, int number,
+                      const char *path) {
+    spile_call *call = CONTAINER_OF(owner, spile_call, stream_owner);
+    const struct flow *flow = flow_of(call, stream);
+    int program = program_of_path(path);
+    const char *name = flow ? flow->name : path;
+    bool is_reader = fault == STREAM_FAULT_INPUT_AGAIN || fault == STREAM_FAULT_TWO_READERS;
+    if (call->state != CALL_RUNNING)
+        return;
+    AUTO_TEXT text = {0};
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+    text_printf(&text, fault_text(fault), call->programs[program].label, name);
+#pragma GCC diagnostic pop
+    if (fault == STREAM_FAULT_SYSTEM)
+        text_printf(&text, " (%s)", strerror(number));
+    else
+        text_printf(&text, ": drop the bar from the mark, {%s%s}", is_reader ? "<" : ">", name);
+    run_fail(call, error_with(error_new(fault == STREAM_FAULT_SYSTEM ? SPILE_ERROR_SYSTEM : SPILE_ERROR_STREAM, "%s",
+                                        text.data ? text.data : name),
+                              number, program, -1));
+}
+
+static void flow_feed(struct flow *flow);
+
+static void on_moved(struct stream_owner *owner, struct stream *stream) {
+    spile_call *call = CONTAINER_OF(owner, spile_call, stream_owner);
+    (void)stream;
+    if (call->state == CALL_RUNNING)
+        run_advance(call);
+}
+
+static void on_wanted(struct stream_owner *owner, struct stream *stream) {
+    struct flow *flow = flow_of(CONTAINER_OF(owner, spile_call, stream_owner), stream);
+    if (flow)
+        flow_feed(flow);
+}
+
+/* ------------------------------------------------------------------------------ what feeds them */
+
+static void fail_source(struct flow *flow, int result) {
+    run_fail(flow->call,
+             error_with(error_new(SPILE_ERROR_INPUT, "reading input '%s' failed: %s", flow->name, strerror(-result)),
+                        -result, -1, -1));
+}
+
+static ssize_t read_source(struct flow *flow, char *buffer, size_t size) {
+    const struct source *source = &flow->item->source;
+    if (source->type == SOURCE_CALLBACK)
+        return source->read_fn(source->user, buffer, size);
+    if (S_ISSOCK(flow->item->status.st_mode))
+        return sys_recv(flow->input_fd, buffer, size, MSG_DONTWAIT);
+    return sys_read(flow->input_fd, buffer, size);
+}
+
+static void flow_turn(struct loop_timer *timer) {
+    flow_feed(CONTAINER_OF(timer, struct flow, turn));
+}
+
+static void flow_readable(struct loop_fd *watch, uint32_t events) {
+    struct flow *flow = CONTAINER_OF(watch, struct flow, watch);
+    (void)events;
+    loop_fd_remove(watch);
+    flow_feed(flow);
+}
+
+static void wait_for_source(struct flow *flow) {
+    if (flow->item->source.type == SOURCE_CALLBACK) {
+        flow->waits_for_resume = true;
+        return;
+    }
+    int result = flow->watch.loop ? 0
+                                  : loop_fd_add(flow->call->loop, &flow->watch, flow->input_fd, EPOLLIN, flow_readable);
+    if (result == -EPERM)
+        loop_defer(flow->call->loop, &flow->turn, flow_turn);
+    else if (result < 0)
+        fail_source(flow, result);
+}
+
+/* Gives the stream what waits; false where it has no room. */
+static bool give_pending(struct flow *flow) {
+    while (flow->pending_size > 0) {
+        size_t taken = stream_give(flow->stream, flow->pending + flow->pending_start, flow->pending_size);
+        flow->pending_start += taken;
+        flow->pending_size -= taken;
+        if (taken == 0)
+            return false;
+    }
+    return true;
+}
+
+static void feed_once(struct flow *flow) {
+    for (int i = 0; i < FLOW_READS_A_TURN; i++) {
+        if (!give_pending(flow) || flow->call->state != CALL_RUNNING)
+            return;
+        ssize_t size = read_source(flow, flow->pending, FLOW_READ);
+        if (size == -EINTR)
+            continue;
+        if (size == -EAGAIN) {
+            wait_for_source(flow);
+            return;
+        }
+        if (size <= 0 || size > FLOW_READ) {
+            loop_fd_remove(&flow->watch);
+            flow->input_fd = fd_close(flow->input_fd);
+            if (size != 0)
+                fail_source(flow, size < 0 ? (int)size : -EOVERFLOW);
+            else
+                stream_give_end(flow->stream);
+            return;
+        }
+        flow->pending_start = 0;
+        flow->pending_size = (size_t)size;
+        if (flow->input_blocks) {
+            if (give_pending(flow))
+                wait_for_source(flow);
+            return;
+        }
+    }
+    loop_defer(flow->call->loop, &flow->turn, flow_turn);
+}
+
+static void flow_feed(struct flow *flow) {
+    if (flow->is_feeding)
+        return; /* the stream has room again while we give: the loop below goes on */
+    flow->is_feeding = true;
+    feed_once(flow);
+    flow->is_feeding = false;
+}
+
+static int begin_source(struct flow *flow) {
+    struct item *item = flow->item;
+    struct source *source = &item->source;
+    if (source->type == SOURCE_MEMORY) {
+        stream_hold_memory(flow->stream, source->data, source->size);
+        return 0;
+    }
+    if (source->type != SOURCE_CALLBACK) {
+        int result = source_open(item);
+        if (result < 0)
+            return result;
+        flow->input_fd = TAKE_FD(item->input_fd);
+        flow->input_blocks = item->input_blocks;
+    }
+    if (flow->input_fd >= 0 && S_ISREG(item->status.st_mode)) {
+        off_t place = sys_lseek(flow->input_fd, 0, SEEK_CUR);
+        if (place < 0)
+            return (int)place;
+        uint64_t size = (uint64_t)MAX(item->status.st_size - place, (off_t)0);
+        stream_hold_file(flow->stream, TAKE_FD(flow->input_fd), (uint64_t)place, size);
+        return 0;
+    }
+    stream_expect_given(flow->stream);
+    flow->pending = memory_new(FLOW_READ);
+    if (!flow->pending)
+        return -ENOMEM;
+    /* A named FIFO reads as ended before its first writer comes, and a descriptor that blocks must not be asked first.
+     */
+    bool is_event_first = flow->input_blocks || (source->type == SOURCE_PATH && S_ISFIFO(item->status.st_mode));
+    if (is_event_first)
+        wait_for_source(flow);
+    else
+        loop_defer(flow->call->loop, &flow->turn, flow_turn);
+    return 0;
+}
+
+/* ------------------------------------------------------------------------------ where they go */
+
+static ssize_t keep(struct flow *flow, const void *data, size_t size) {
+    struct item *item = flow->item;
+    uint64_t limit = flow->call->options.limits.file_bytes;
+    if (limit && item->bytes + size > limit)
+        return -ENOSPC;
+    if (item->bytes + size > flow->capacity) {
+        size_t wanted = MAX(flow->capacity * 2, MAX((size_t)item->bytes + size, (size_t)FLOW_READ));
+        void *grown = memory_grow(item->data, wanted);
+        if (!grown)
+            return -ENOMEM;
+        item->data = grown;
+        flow->capacity = wanted;
+    }
+    memcpy((char *)item->data + item->bytes, data, size);
+    return (ssize_t)size;
+}
+
+static ssize_t flow_take(struct stream_sink *sink, const void *data, size_t size) {
+    struct flow *flow = CONTAINER_OF(sink, struct flow, sink);
+    ssize_t taken = -EINVAL;
+    switch (flow->target) {
+    case FLOW_NONE:
+        break;
+    case FLOW_MEMORY:
+        taken = keep(flow, data, size);
+        break;
+    case FLOW_DELIVERY:
+        taken = deliver_piece(&flow->delivery, data, size);
+        break;
+    case FLOW_CALLBACK:
+        taken = flow->delivery.request->write_fn(flow->delivery.request->user, flow->name, data, size);
+        flow->sink_waits_for_resume = taken == -EAGAIN;
+        if (taken >= 0)
+            taken = (ssize_t)size;
+        break;
+    }
+    if (taken > 0)
+        flow->item->bytes += (uint64_t)taken;
+    if (taken < 0 && taken != -EAGAIN) {
+        spile_error_kind kind = taken == -ENOSPC && flow->target == FLOW_MEMORY ? SPILE_ERROR_LIMIT
+                                                                                : SPILE_ERROR_OUTPUT;
+        run_fail(flow->call,
+                 error_with(error_new(kind, "passing on the stream '%s' failed: %s", flow->name, strerror((int)-taken)),
+                            (int)-taken, flow->producer, -1));
+    }
+    return taken;
+}
+
+static void flow_writable(struct sink *sink) {
+    struct flow *flow = CONTAINER_OF(CONTAINER_OF(sink, struct delivery, sink), struct flow, delivery);
+    stream_sink_ready(flow->stream);
+    run_advance(flow->call);
+}
+
+static int begin_sink(struct flow *flow) {
+    spile_call *call = flow->call;
+    const struct request *request = request_for(call, flow->name);
+    bool is_read = plan_is_read(call->plan, flow->producer, flow->name);
+    if (is_read && !request)
+        return 0;
+    flow->item = store_add(call, flow->name, flow->producer);
+    if (!flow->item)
+        return -ENOMEM;
+    flow->item->state = ITEM_READY;
+    flow->item->is_output = flow->item->is_stream = true;
+    flow->item->mode = 0644;
+    flow->sink.take = flow_take;
+    flow->delivery = (struct delivery){.item = flow->item,
+                                       .request = request,
+                                       .file_fd = -1,
+                                       .target_fd = -1,
+                                       .sink = {.fd = -1, .writable = flow_writable}};
+    flow->target = !request || request->type == SINK_MEMORY ? FLOW_MEMORY
+                   : request->type == SINK_CALLBACK         ? FLOW_CALLBACK
+                                                            : FLOW_DELIVERY;
+    int result = flow->target == FLOW_DELIVERY ? deliver_open(&flow->delivery) : 0;
+    flow->delivery.sink.writable = flow_writable;
+    if (result >= 0)
+        stream_set_sink(flow->stream, &flow->sink);
+    return result;
+}
+
+/* ------------------------------------------------------------------------------ the streams of a group */
+
+static int make_ends(struct flow *flow) {
+    spile_call *call = flow->call;
+    char path[PATH_MAX];
+    int result = 0;
+    for (size_t i = 0; i < call->program_count && result >= 0; i++) {
+        const struct file *file = plan_use_of(call->plan, i, flow->name);
+        if (!file)
+            continue;
+        store_program_path(i, flow->name, path);
+        result = store_make_directory(call, i);
+        if (result >= 0)
+            result = store_make_parents(call, path);
+        if (result >= 0 && file->role == SPILE_WRITE)
+            result = stream_make_writer(flow->stream, path);
+        else if (result >= 0)
+            result = flow->readers[i] = stream_make_reader(flow->stream, path);
+    }
+    return result;
+}
+
+static int begin_flow(spile_call *call, const char *name) {
+    struct flow *flow = memory_zero(1, sizeof(*flow));
+    if (!flow)
+        return -ENOMEM;
+    *flow = (struct flow){.call = call, .name = name, .input_fd = -1, .next = call->flows};
+    flow->delivery.file_fd = flow->delivery.target_fd = flow->delivery.sink.fd = -1;
+    call->flows = flow;
+    flow->readers = memory_zero(call->program_count, sizeof(*flow->readers));
+    if (!flow->readers)
+        return -ENOMEM;
+    for (size_t i = 0; i < call->program_count; i++)
+        flow->readers[i] = -1;
+    flow->producer = plan_source(call->plan, SIZE_MAX, name);
+    int result = stream_new(&call->stream_room, &flow->stream);
+    if (result >= 0 && flow->producer == PLAN_GIVEN) {
+        flow->item = store_find(call, name, PLAN_GIVEN);
+        result = flow->item ? begin_source(flow) : -ENOENT;
+    } else if (result >= 0) {
+        result = begin_sink(flow);
+    }
+    return result < 0 ? result : make_ends(flow);
+}
+
+int flow_begin(spile_call *call, size_t group, spile_error **ret_error) {
+    struct stream_room *room = &call->stream_room;
+    if (!room->owner) {
+        call->stream_owner = (struct stream_owner){.moved = on_moved, .failed = on_failed, .wanted = on_wanted};
+        *room = (struct stream_room){.loop = call->loop,
+                                     .owner = &call->stream_owner,
+                                     .root = cell_root_fd(call->cell),
+                                     .window = FLOW_WINDOW,
+                                     .limit_bytes = call->options.limits.file_bytes ? call->options.limits.file_bytes
+                                                                                    : SIZE_MAX / 4};
+    }
+    for (size_t i = 0; i < call->program_count; i++) {
+        const spile_program *owner = call->plan->programs[i].program;
+        for (size_t j = 0; call->plan->programs[i].group == group && j < owner->file_count; j++) {
+            if (owner->files[j].kind != SPILE_STREAM || flow_find(call, owner->files[j].name))
+                continue;
+            int result = begin_flow(call, owner->files[j].name);
+            if (result < 0) {
+                *ret_error = run_system_error(result, "making the stream", owner->files[j].name);
+                return result;
+            }
+            standstill_watch(call);
+        }
+    }
+    if (watch_is_by_clock(call->loop))
+        run_trace(call, (spile_event){.kind = SPILE_EVENT_NOTICE,
+                                      .program = -1,
+                                      .text = "no inotify instance is left for this user: streams are looked at by the "
+                                              "clock, which is slower"});
+    return 0;
+}
+
+int flow_open_tied(spile_call *call, const char *path, bool for_writing) {
+    /* Nonblocking, for our other side is open and so the open succeeds at once; the program gets it as it expects it.
+     */
+    int fd = sys_openat(cell_root_fd(call->cell), path, (for_writing ? O_WRONLY : O_RDONLY) | O_NONBLOCK, 0);
+    if (fd < 0)
+        return fd;
+    int result = sys_fcntl(fd, F_SETFL, 0);
+    if (result < 0)
+        fd_close(fd);
+    return result < 0 ? result : fd;
+}
+
+void flow_exited(spile_call *call, size_t program) {
+    for (struct flow *flow = call->flows; flow; flow = flow->next) {
+        if (!flow->stream)
+            continue;
+        if (flow->producer == (int)program)
+            stream_writer_exited(flow->stream);
+        if (flow->readers[program] >= 0)
+            stream_reader_exited(flow->stream, flow->readers[program]);
+    }
+}
+
+int flow_check(spile_call *call, size_t program, spile_error **ret_error) {
+    for (const struct flow *flow = call->flows; flow; flow = flow->next) {
+        const struct plan_name *name = plan_find_name(call->plan, flow->name);
+        if (flow->producer != (int)program || stream_was_opened_by_writer(flow->stream) || (name && name->is_optional))
+            continue;
+        *ret_error = error_with(error_new(SPILE_ERROR_OUTPUT_MISSING,
+                                          "%s ended well without opening the stream '%s': check the name it is told to "
+                                          "write, or declare the output optional",
+                                          call->programs[program].label, flow->name),
+                                ENOENT, (int)program, -1);
+        return -ENOENT;
+    }
+    return 0;
+}
+
+bool flow_is_busy(const spile_call *call) {
+    for (const struct flow *flow = call->flows; flow; flow = flow->next)
+        if (flow->target != FLOW_NONE && flow->stream && !stream_is_over(flow->stream))
+            return true;
+    return false;
+}
+
+void flow_resume(spile_call *call) {
+    for (struct flow *flow = call->flows; flow; flow = flow->next) {
+        if (TAKE(flow->waits_for_resume, false))
+            flow_feed(flow);
+        if (TAKE(flow->sink_waits_for_resume, false))
+            stream_sink_ready(flow->stream);
+    }
+    run_advance(call);
+}
+
+int flow_deliver(spile_call *call, spile_error **ret_error) {
+    for (struct flow *flow = call->flows; flow; flow = flow->next) {
+        int result = 0;
+        if (flow->target == FLOW_CALLBACK && !flow->is_end_told)
+            result = flow->delivery.request->write_fn(flow->delivery.request->user, flow->name, NULL, 0);
+        flow->is_end_told = flow->target == FLOW_CALLBACK && result >= 0;
+        if (result == -EAGAIN) {
+            call->delivery_waits = true;
+            return 0;
+        }
+        if (result >= 0 && flow->target == FLOW_DELIVERY)
+            result = deliver_finish(&flow->delivery);
+        if (result < 0) {
+            *ret_error = error_with(
+                error_new(SPILE_ERROR_OUTPUT, "delivering the stream '%s' failed: %s", flow->name, strerror(-result)),
+                -result, flow->producer, -1);
+            return result;
+        }
+    }
+    return 1;
+}
+
+void flow_stop(spile_call *call) {
+    standstill_stop(call);
+    for (struct flow *flow = call->flows; flow; flow = flow->next) {
+        loop_fd_remove(&flow->watch);
+        loop_timer_clear(&flow->turn);
+        flow->input_fd = fd_close(flow->input_fd);
+        deliver_drop(&flow->delivery);
+        flow->stream = stream_free(flow->stream);
+    }
+}
+
+void flow_abandon(spile_call *call) {
+    for (struct flow *flow = call->flows; flow; flow = flow->next) {
+        flow->input_fd = fd_close(flow->input_fd);
+        flow->delivery.target_fd = fd_close(flow->delivery.target_fd);
+        flow->delivery.sink.fd = fd_close(flow->delivery.sink.fd);
+        if (flow->stream)
+            stream_abandon(flow->stream);
+    }
+}
+
+void flow_free(spile_call *call) {
+    flow_stop(call);
+    while (call->flows) {
+        struct flow *next = call->flows->next;
+        free(call->flows->readers);
+        free(call->flows->pending);
+        free(call->flows);
+        call->flows = next;
+    }
+}

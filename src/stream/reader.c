@@ -1,0 +1,277 @@
+/* A FIFO that a program reads.
+ *
+ * Not a byte is in a generation's pipe until the name points to the next one: so what is written into it reaches the
+ * open that it was made for, and no other. What an open left unread tells how much it took; one that took nothing does
+ * not count.
+ */
+#include "stream/end.h"
+
+static void reader_looked(struct watch *watch);
+static void reader_writable(struct loop_fd *ready, uint32_t events);
+
+static bool has_reader(const struct generation *generation) {
+    struct pollfd poll_fd = {.fd = generation->fd, .events = 0};
+    return poll(&poll_fd, 1, 0) >= 0 && !(poll_fd.revents & POLLERR);
+}
+
+static int arm(struct stream_reader *reader) {
+    struct stream_room *room = reader->stream->room;
+    char name[32];
+    struct generation *generation = memory_zero(1, sizeof(*generation));
+    if (!generation)
+        return -ENOMEM;
+    *generation = (struct generation){.end = reader, .fd = -1};
+    AUTO_FD read_fd = -1;
+    struct stat status;
+    int result = fifo_make(room, name, &read_fd, &generation->fd);
+    if (result >= 0)
+        result = sys_fstat(generation->fd, &status);
+    if (result >= 0)
+        result = sys_fchmod(generation->fd, 0400); /* an O_RDWR open would be its own writer and never see the end */
+    read_fd = fd_close(read_fd);
+    if (result >= 0)
+        result = watch_add(room->loop, &generation->watch, generation->fd, reader_looked);
+    if (result >= 0)
+        result = fifo_show(room, name, reader->path);
+    if (result < 0) {
+        generation_free_all(generation);
+        return result;
+    }
+    generation->inode = status.st_ino;
+    struct generation **place = &reader->generations;
+    while (*place)
+        place = &(*place)->next;
+    *place = generation;
+    return 0;
+}
+
+int reader_make(struct stream *stream, const char *path, struct stream_reader **ret_reader) {
+    struct stream_reader *reader = memory_zero(1, sizeof(*reader));
+    if (!reader)
+        return -ENOMEM;
+    reader->stream = stream;
+    reader->path = memory_string(path);
+    int result = reader->path ? arm(reader) : -ENOMEM;
+    if (result < 0) {
+        reader_free(reader);
+        return result;
+    }
+    *ret_reader = reader;
+    return 0;
+}
+
+void reader_free(struct stream_reader *reader) {
+    generation_free_all(reader->generations);
+    free(reader->path);
+    free(reader);
+}
+
+/* What the pipe still holds: taken out again, through a read end of our own. */
+static ssize_t take_back(const struct generation *generation, char **ret_data) {
+    int unread = 0;
+    AUTO_FD fd = fd_reopen_nonblocking(generation->fd, O_RDONLY);
+    if (fd < 0 || ioctl(fd, FIONREAD, &unread) < 0)
+        return fd < 0 ? fd : -errno;
+    AUTO_FREE char *data = memory_new((size_t)unread + 1);
+    if (!data)
+        return -ENOMEM;
+    ssize_t total = 0;
+    while (total < unread) {
+        ssize_t size = sys_read(fd, data + total, (size_t)(unread - total));
+        if (size == -EINTR)
+            continue;
+        if (size <= 0)
+            break;
+        total += size;
+    }
+    *ret_data = TAKE_POINTER(data);
+    return total;
+}
+
+/* Its program closed it before the end. */
+static void left(struct stream_reader *reader, struct generation *generation) {
+    struct stream *stream = reader->stream;
+    loop_fd_remove(&generation->ready);
+    stream->room->progress++;
+    if (stream->is_held) {
+        stream_set_generation(generation, GENERATION_CLOSED);
+        generation_close(generation);
+        return;
+    }
+    AUTO_FREE char *unread = NULL;
+    ssize_t size = take_back(generation, &unread);
+    if (size < 0) {
+        stream_fail(stream, STREAM_FAULT_SYSTEM, (int)-size, reader->path);
+        return;
+    }
+    if (generation->offset - generation->start > (uint64_t)size) {
+        stream_set_generation(generation, GENERATION_CLOSED);
+        generation_close(generation);
+        reader->is_finished = true;
+        stream_consumed(stream);
+        return;
+    }
+    /* It took nothing (a look at the type, say): the next open begins where this one did. */
+    stream_set_generation(generation, GENERATION_IDLE);
+    if (stream->window.base > generation->start) {
+        size_t back = (size_t)(stream->window.base - generation->start);
+        if (window_prepend(&stream->window, unread, back) < 0)
+            stream_fail(stream, STREAM_FAULT_SYSTEM, ENOMEM, reader->path);
+        else
+            stream->room->held_bytes += back;
+    }
+    reader->offset = generation->offset = generation->start;
+}
+
+static void begin(struct stream_reader *reader, struct generation *generation) {
+    struct stream *stream = reader->stream;
+    stream->reader_side.opens++;
+    for (struct generation *other = reader->generations; other && !stream->is_held; other = other->next) {
+        if (other->state != GENERATION_OPEN || other == generation)
+            continue;
+        if (has_reader(other)) {
+            stream_fail(stream, STREAM_FAULT_TWO_READERS, 0, reader->path);
+            return;
+        }
+        left(reader, other);
+    }
+    if (!stream->is_held && (reader->is_finished || reader->offset > 0)) {
+        stream_fail(stream, STREAM_FAULT_INPUT_AGAIN, 0, reader->path);
+        return;
+    }
+    stream_set_generation(generation, GENERATION_OPEN);
+    generation->start = generation->offset = stream->is_held ? 0 : reader->offset;
+    reader_pump(reader);
+}
+
+/* Something opened or closed this generation: what matters is how it is now. */
+static void reader_looked(struct watch *watch) {
+    struct generation *generation = CONTAINER_OF(watch, struct generation, watch);
+    struct stream_reader *reader = generation->end;
+    struct stream *stream = reader->stream;
+    bool is_by_clock = watch->descriptor < 0;
+    bool is_read = generation->fd >= 0 && has_reader(generation);
+    if (generation->fd < 0 || (is_by_clock && generation->state != GENERATION_OPEN && !is_read))
+        return;
+    stream->room->progress++;
+    switch (generation->state) {
+    case GENERATION_ARMED: {
+        int result = arm(reader);
+        if (result < 0) {
+            stream_fail(stream, STREAM_FAULT_SYSTEM, -result, reader->path);
+            return;
+        }
+        is_read = has_reader(generation);
+        stream_set_generation(generation, GENERATION_IDLE);
+        if (is_read)
+            begin(reader, generation);
+        else
+            stream->reader_side.opens++;
+        break;
+    }
+    case GENERATION_IDLE:
+        if (is_read)
+            begin(reader, generation);
+        break;
+    case GENERATION_OPEN:
+        if (!is_read) {
+            left(reader, generation);
+            stream_consumed(stream);
+        }
+        break;
+    case GENERATION_CLOSED:
+        break;
+    }
+}
+
+static void grow_pipe(struct generation *generation) {
+    if (generation->is_large || generation->offset - generation->start < PIPE_BYTES / 4)
+        return;
+    generation->is_large = true;
+    (void)fcntl(generation->fd, F_SETPIPE_SZ, PIPE_BYTES); /* past the user's share of pages it stays small */
+}
+
+/* 1: goes on later by itself; 0: waits for data. */
+static void serve(struct stream_reader *reader, struct generation *generation) {
+    struct stream *stream = reader->stream;
+    ssize_t written = 0;
+    bool waits_for_room = false;
+    for (int i = 0; i < CHUNKS_A_TURN; i++) {
+        const char *data;
+        size_t size;
+        int result = stream_fetch(stream, generation->offset, &data, &size);
+        if (result == -ENODATA) {
+            stream_set_generation(generation, GENERATION_CLOSED);
+            generation_close(generation);
+            reader->offset = generation->offset;
+            stream->room->progress++;
+            return;
+        }
+        if (result < 0)
+            stream_fail(stream, STREAM_FAULT_SYSTEM, -result, reader->path);
+        if (result <= 0)
+            break;
+        waits_for_room = true; /* after so many chunks others have their turn */
+        written = sys_write(generation->fd, data, MIN(size, (size_t)CHUNK_BYTES));
+        if (written == -EINTR)
+            continue;
+        if (written < 0)
+            break;
+        generation->offset += (uint64_t)written;
+        stream_note(stream, &stream->reader_side, (size_t)written);
+        grow_pipe(generation);
+        waits_for_room = i == CHUNKS_A_TURN - 1;
+    }
+    if (written == -EPIPE) {
+        left(reader, generation);
+        return;
+    }
+    if (written < 0 && written != -EAGAIN && written != -EINTR) {
+        stream_fail(stream, STREAM_FAULT_SYSTEM, (int)-written, reader->path);
+        return;
+    }
+    if (!waits_for_room) {
+        loop_fd_remove(&generation->ready);
+    } else if (!generation->ready.loop) {
+        int result = loop_fd_add(stream->room->loop, &generation->ready, generation->fd, EPOLLOUT, reader_writable);
+        if (result < 0)
+            stream_fail(stream, STREAM_FAULT_SYSTEM, -result, reader->path);
+    }
+}
+
+void reader_pump(struct stream_reader *reader) {
+    CLEANUP(sigpipe_guard_done) struct sigpipe_guard guard;
+    bool has_open = false;
+    for (const struct generation *generation = reader->generations; generation; generation = generation->next)
+        has_open |= generation->state == GENERATION_OPEN;
+    sigpipe_guard_init(&guard);
+    for (struct generation *generation = reader->generations; generation && has_open; generation = generation->next)
+        if (generation->state == GENERATION_OPEN)
+            serve(reader, generation);
+}
+
+static void reader_writable(struct loop_fd *ready, uint32_t events) {
+    (void)events;
+    struct stream_reader *reader = CONTAINER_OF(ready, struct generation, ready)->end;
+    reader_pump(reader);
+    stream_consumed(reader->stream);
+}
+
+uint64_t reader_needs(const struct stream_reader *reader) {
+    uint64_t lowest = reader->is_finished || reader->is_exited ? UINT64_MAX : reader->offset;
+    for (const struct generation *generation = reader->generations; generation; generation = generation->next)
+        if (generation->state == GENERATION_OPEN)
+            return generation->offset;
+        else if (generation->state == GENERATION_CLOSED)
+            lowest = UINT64_MAX; /* it had all of it */
+    return lowest;
+}
+
+bool reader_is_served(const struct stream_reader *reader) {
+    return reader_needs(reader) == UINT64_MAX;
+}
+
+void reader_exited(struct stream_reader *reader) {
+    reader->is_exited = true;
+    reader->generations = generation_free_all(reader->generations);
+}

@@ -1,0 +1,416 @@
+/* One stream: what lies between its ends. See stream.h. */
+#include "stream/end.h"
+
+/* ------------------------------------------------------------------------------ what the ends share */
+
+void stream_set_generation(struct generation *generation, enum generation_state next) {
+    static const unsigned allowed[] = {
+        [GENERATION_ARMED] = 1u << GENERATION_IDLE | 1u << GENERATION_OPEN,
+        [GENERATION_IDLE] = 1u << GENERATION_OPEN,
+        [GENERATION_OPEN] = 1u << GENERATION_IDLE | 1u << GENERATION_CLOSED,
+        [GENERATION_CLOSED] = 1u << GENERATION_OPEN,
+    };
+    assert(allowed[generation->state] & 1u << next);
+    generation->state = next;
+}
+
+void generation_close(struct generation *generation) {
+    watch_remove(&generation->watch);
+    loop_fd_remove(&generation->ready);
+    generation->fd = fd_close(generation->fd);
+}
+
+struct generation *generation_free_all(struct generation *generation) {
+    while (generation) {
+        struct generation *next = generation->next;
+        generation_close(generation);
+        free(generation);
+        generation = next;
+    }
+    return NULL;
+}
+
+int fifo_make(struct stream_room *room, char name[32], int *ret_read, int *ret_write) {
+    if (room->serial == 0) {
+        int made = sys_mkdirat(room->root, "s", 0700);
+        if (made < 0 && made != -EEXIST)
+            return made;
+    }
+    snprintf(name, 32, "s/%llu", (unsigned long long)room->serial++);
+    int result = sys_mkfifoat(room->root, name, 0600);
+    if (result < 0)
+        return result;
+    AUTO_FD read_fd = sys_openat(room->root, name, O_RDONLY | O_NONBLOCK, 0);
+    if (read_fd < 0)
+        return read_fd;
+    int write_fd = sys_openat(room->root, name, O_WRONLY | O_NONBLOCK, 0);
+    if (write_fd < 0)
+        return write_fd;
+    *ret_read = TAKE_FD(read_fd);
+    *ret_write = write_fd;
+    return 0;
+}
+
+int fifo_show(struct stream_room *room, const char *name, const char *path) {
+    return sys_renameat(room->root, name, room->root, path);
+}
+
+void stream_fail(struct stream *stream, enum stream_fault fault, int number, const char *path) {
+    stream->room->owner->failed(stream->room->owner, stream, fault, number, path);
+}
+
+void stream_note(struct stream *stream, struct stream_side *side, size_t bytes) {
+    side->last_ns = time_now_ns();
+    if (side->bytes == 0)
+        side->first_ns = side->last_ns;
+    side->bytes += bytes;
+    stream->room->progress++;
+}
+
+/* ------------------------------------------------------------------------------ life */
+
+int stream_new(struct stream_room *room, struct stream **ret_stream) {
+    struct stream *stream = memory_zero(1, sizeof(*stream));
+    if (!stream)
+        return -ENOMEM;
+    stream->room = room;
+    stream->file = -1;
+    stream->window_limit = room->window;
+    *ret_stream = stream;
+    return 0;
+}
+
+struct stream *stream_free(struct stream *stream) {
+    if (!stream)
+        return NULL;
+    if (stream->writer)
+        writer_free(stream->writer);
+    while (stream->readers) {
+        struct stream_reader *next = stream->readers->next;
+        reader_free(stream->readers);
+        stream->readers = next;
+    }
+    stream->room->held_bytes -= stream->window.size;
+    window_done(&stream->window);
+    fd_close(stream->file);
+    free(stream->scratch);
+    free(stream);
+    return NULL;
+}
+
+static void abandon_generations(struct generation *generation) {
+    for (; generation; generation = generation->next)
+        generation->fd = fd_close(generation->fd);
+}
+
+void stream_abandon(struct stream *stream) {
+    if (stream->writer)
+        abandon_generations(stream->writer->generations);
+    for (struct stream_reader *reader = stream->readers; reader; reader = reader->next)
+        abandon_generations(reader->generations);
+    stream->file = fd_close(stream->file);
+}
+
+void stream_get_info(const struct stream *stream, struct stream_info *info) {
+    *info = (struct stream_info){.writer = stream->writer_side,
+                                 .reader = stream->reader_side,
+                                 .window_bytes = stream->is_held ? 0 : stream->window_limit,
+                                 .window_growths = stream->window_growths};
+    uint64_t now = stream->full_since_ns ? time_now_ns() : 0;
+    info->writer.blocked_ns += stream->full_since_ns ? now - stream->full_since_ns : 0;
+}
+
+void stream_hold_memory(struct stream *stream, const void *data, size_t size) {
+    stream->is_held = stream->is_ended = true;
+    stream->memory = data;
+    stream->held_size = size;
+}
+
+void stream_hold_file(struct stream *stream, int fd, uint64_t base, uint64_t size) {
+    stream->file_base = base;
+    stream->is_held = stream->is_ended = true;
+    stream->file = fd;
+    stream->held_size = size;
+}
+
+void stream_expect_given(struct stream *stream) {
+    stream->is_given = true;
+}
+
+int stream_make_writer(struct stream *stream, const char *path) {
+    return writer_make(stream, path, &stream->writer);
+}
+
+int stream_make_reader(struct stream *stream, const char *path) {
+    struct stream_reader *reader = NULL, **place = &stream->readers;
+    int number = 0;
+    int result = reader_make(stream, path, &reader);
+    if (result < 0)
+        return result;
+    for (; *place; place = &(*place)->next)
+        number++;
+    reader->number = number;
+    *place = reader;
+    return number;
+}
+
+void stream_set_sink(struct stream *stream, struct stream_sink *sink) {
+    stream->sink = sink;
+}
+
+/* ------------------------------------------------------------------------------ bytes */
+
+static int fetch_from_file(struct stream *stream, uint64_t offset, const char **ret_data, size_t *ret_size) {
+    bool is_here = offset >= stream->scratch_offset && offset < stream->scratch_offset + stream->scratch_size;
+    if (!stream->scratch && !(stream->scratch = memory_new(CHUNK_BYTES)))
+        return -ENOMEM;
+    if (!is_here) {
+        ssize_t size = sys_pread(stream->file, stream->scratch, CHUNK_BYTES, (off_t)(stream->file_base + offset));
+        if (size == -EINTR || size == -EAGAIN)
+            return fetch_from_file(stream, offset, ret_data, ret_size);
+        if (size <= 0)
+            return size < 0 ? (int)size : -ENODATA; /* it became shorter while it was read */
+        stream->scratch_offset = offset;
+        stream->scratch_size = (size_t)size;
+    }
+    *ret_data = stream->scratch + (offset - stream->scratch_offset);
+    *ret_size = stream->scratch_size - (size_t)(offset - stream->scratch_offset);
+    return 1;
+}
+
+int stream_fetch(struct stream *stream, uint64_t offset, const char **ret_data, size_t *ret_size) {
+    if (stream->is_held) {
+        if (offset >= stream->held_size)
+            return -ENODATA;
+        if (!stream->memory)
+            return fetch_from_file(stream, offset, ret_data, ret_size);
+        *ret_data = stream->memory + offset;
+        *ret_size = (size_t)(stream->held_size - offset);
+        return 1;
+    }
+    if (offset < stream->window.base)
+        return -ESTALE;
+    if (offset >= window_end(&stream->window))
+        return stream->is_ended ? -ENODATA : 0;
+    window_at(&stream->window, offset, ret_data, ret_size);
+    return 1;
+}
+
+size_t stream_room_left(const struct stream *stream) {
+    return stream->window_limit - MIN(stream->window_limit, stream->window.size);
+}
+
+int stream_add(struct stream *stream, const char *data, size_t size) {
+    int result = window_append(&stream->window, data, size);
+    if (result >= 0)
+        stream->room->held_bytes += size;
+    return result;
+}
+
+/* The open of the only reader, where it has taken in all that there is between. */
+static struct generation *only_open(const struct stream *stream) {
+    struct generation *open = NULL;
+    if (!stream->readers || stream->readers->next || stream->sink || stream->window.size > 0)
+        return NULL;
+    for (struct generation *generation = stream->readers->generations; generation; generation = generation->next)
+        if (generation->state == GENERATION_OPEN && generation->offset == stream->window.base)
+            open = generation;
+    return open;
+}
+
+ssize_t stream_splice(struct stream *stream, int from) {
+    struct generation *generation = only_open(stream);
+    if (!generation)
+        return -EOPNOTSUPP;
+    CLEANUP(sigpipe_guard_done) struct sigpipe_guard guard;
+    sigpipe_guard_init(&guard);
+    ssize_t size = sys_splice(from, generation->fd, PIPE_BYTES, SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+    if (size > 0) {
+        generation->offset += (uint64_t)size;
+        stream->window.base += (uint64_t)size;
+        stream_note(stream, &stream->reader_side, (size_t)size);
+        if (!generation->is_large) {
+            generation->is_large = true;
+            (void)fcntl(generation->fd, F_SETPIPE_SZ, PIPE_BYTES);
+        }
+        return size;
+    }
+    /* Both an empty and a full pipe say EAGAIN, and a reader that left EPIPE: the way through the window tells which.
+     */
+    return size == -EAGAIN || size == -EPIPE ? -EOPNOTSUPP : size;
+}
+
+size_t stream_give(struct stream *stream, const void *data, size_t size) {
+    size_t taken = MIN(size, stream_room_left(stream));
+    bool is_wanted = stream->sink && !stream->sink_left;
+    for (const struct stream_reader *reader = stream->readers; reader; reader = reader->next)
+        is_wanted |= !reader_is_served(reader);
+    if (!is_wanted)
+        return size; /* nobody reads it any more */
+    if (stream_add(stream, data, taken) < 0)
+        taken = 0;
+    stream->wants_given = taken < size;
+    if (taken > 0)
+        stream_note(stream, &stream->writer_side, taken);
+    stream_pump(stream);
+    return taken;
+}
+
+void stream_give_end(struct stream *stream) {
+    stream->is_ended = true;
+    stream_pump(stream);
+}
+
+static void sink_pump(struct stream *stream) {
+    while (stream->sink && !stream->sink_waits && !stream->sink_left) {
+        const char *data;
+        size_t size;
+        if (stream_fetch(stream, stream->sink_offset, &data, &size) <= 0)
+            return;
+        ssize_t taken = stream->sink->take(stream->sink, data, size);
+        stream->sink_waits = taken == -EAGAIN;
+        stream->sink_left = taken < 0 && taken != -EAGAIN;
+        if (taken < 0)
+            return;
+        stream->sink_offset += (uint64_t)taken;
+        stream_note(stream, &stream->reader_side, (size_t)taken);
+    }
+}
+
+void stream_sink_ready(struct stream *stream) {
+    stream->sink_waits = false;
+    stream_pump(stream);
+}
+
+void stream_pump(struct stream *stream) {
+    for (struct stream_reader *reader = stream->readers; reader; reader = reader->next)
+        reader_pump(reader);
+    sink_pump(stream);
+    stream_consumed(stream);
+}
+
+static void count_blocked(struct stream *stream) {
+    bool is_full = !stream->is_held && !stream->is_ended && stream_room_left(stream) == 0;
+    if (is_full && !stream->full_since_ns)
+        stream->full_since_ns = time_now_ns();
+    if (!is_full && stream->full_since_ns)
+        stream->writer_side.blocked_ns += time_now_ns() - TAKE(stream->full_since_ns, 0);
+}
+
+void stream_consumed(struct stream *stream) {
+    uint64_t lowest = stream->sink && !stream->sink_left ? stream->sink_offset : UINT64_MAX;
+    for (const struct stream_reader *reader = stream->readers; reader; reader = reader->next)
+        lowest = MIN(lowest, reader_needs(reader));
+    size_t before = stream->window.size;
+    bool was_full = !stream->is_held && stream_room_left(stream) == 0;
+    window_trim(&stream->window, lowest);
+    stream->room->held_bytes -= before - stream->window.size;
+    count_blocked(stream);
+    if (lowest == UINT64_MAX && stream->writer && !stream->is_ended)
+        writer_refuse(stream->writer);
+    if (was_full && stream->writer && stream_room_left(stream) > 0)
+        writer_pump(stream->writer);
+    if (stream->wants_given && stream_room_left(stream) > 0) {
+        stream->wants_given = false;
+        stream->room->owner->wanted(stream->room->owner, stream);
+    }
+    if (stream_is_over(stream))
+        stream->room->owner->moved(stream->room->owner, stream);
+}
+
+/* ------------------------------------------------------------------------------ the end */
+
+void stream_check_end(struct stream *stream) {
+    if (stream->is_ended || !stream->writer->is_exited || !writer_is_closed(stream->writer))
+        return;
+    stream->is_ended = true;
+    stream->room->progress++;
+    stream_pump(stream);
+}
+
+void stream_writer_exited(struct stream *stream) {
+    writer_exited(stream->writer);
+    stream_consumed(stream);
+}
+
+void stream_reader_exited(struct stream *stream, int number) {
+    for (struct stream_reader *reader = stream->readers; reader; reader = reader->next)
+        if (reader->number == number)
+            reader_exited(reader);
+    stream_consumed(stream);
+}
+
+int stream_settle(struct stream *stream) {
+    const struct stream_writer *writer = stream->writer;
+    if (!writer || stream->is_ended || !writer->is_opened || writer->is_refused)
+        return 0;
+    if (!writer_is_closed(writer) && !writer->is_exited)
+        return 0;
+    /* Its opens are closed, or what holds one after the program's exit stands still too. */
+    stream->is_ended = true;
+    stream_pump(stream);
+    return 1;
+}
+
+bool stream_is_full(const struct stream *stream) {
+    return !stream->is_held && !stream->is_ended && stream_room_left(stream) == 0;
+}
+
+int stream_grow(struct stream *stream) {
+    if (stream->window_limit > stream->room->limit_bytes - MIN(stream->room->limit_bytes, stream->room->held_bytes))
+        return -ENOBUFS;
+    stream->window_limit *= 2;
+    stream->window_growths++;
+    stream->room->progress++;
+    if (stream->writer)
+        writer_pump(stream->writer);
+    stream_consumed(stream);
+    return 0;
+}
+
+bool stream_was_opened_by_writer(const struct stream *stream) {
+    return stream->writer && stream->writer->is_opened;
+}
+
+bool stream_is_over(const struct stream *stream) {
+    if (!stream->is_ended && !(stream->writer && stream->writer->is_refused && stream->writer->is_exited))
+        return false;
+    if (stream->sink && !stream->sink_left) {
+        uint64_t end = stream->is_held ? stream->held_size : window_end(&stream->window);
+        if (stream->sink_offset < end)
+            return false;
+    }
+    for (const struct stream_reader *reader = stream->readers; reader; reader = reader->next)
+        if (!reader_is_served(reader))
+            return false;
+    return true;
+}
+
+bool stream_waits_for_host(const struct stream *stream) {
+    bool is_starved = stream->is_given && !stream->is_ended && stream_room_left(stream) > 0;
+    return is_starved || (stream->sink_waits && stream_room_left(stream) == 0);
+}
+
+static void visit_generations(const struct generation *generation, const struct stream *stream, int reader,
+                              void (*visit)(void *, const struct stream *, int, uint64_t), void *user) {
+    for (; generation; generation = generation->next)
+        visit(user, stream, reader, generation->inode);
+}
+
+void stream_visit_inodes(const struct stream *stream,
+                         void (*visit)(void *user, const struct stream *stream, int reader, uint64_t inode),
+                         void *user) {
+    if (stream->writer)
+        visit_generations(stream->writer->generations, stream, -1, visit, user);
+    for (const struct stream_reader *reader = stream->readers; reader; reader = reader->next)
+        visit_generations(reader->generations, stream, reader->number, visit, user);
+}
+
+const char *stream_end_path(const struct stream *stream, int number) {
+    if (number < 0)
+        return stream->writer ? stream->writer->path : "";
+    for (const struct stream_reader *reader = stream->readers; reader; reader = reader->next)
+        if (reader->number == number)
+            return reader->path;
+    return "";
+}

@@ -1,0 +1,116 @@
+/* One stream: a named pipe of a call, with spile between its two sides.
+ *
+ *   source                     held bytes (memory, a file) | given bytes (stream_give) | a program's writer end
+ *     -> window                bounded; held bytes need none
+ *       -> consumers           reader ends of programs, and at most one sink; each gets everything
+ *
+ * A program's end is a FIFO at its name; every open of it gets a pipe of its own (a generation), so that reopening,
+ * leaving early and two opens at once are seen. The end of the data is decided by knowledge, never by a hang-up alone:
+ * see stream_writer_exited and stream_settle.
+ *
+ * Nothing here blocks, waits for time, or knows of calls and programs.
+ */
+#pragma once
+
+#include "base/error.h"
+#include "stream/watch.h"
+#include "stream/window.h"
+
+struct stream;
+
+enum stream_fault {
+    STREAM_FAULT_SYSTEM,       /* number says what */
+    STREAM_FAULT_INPUT_AGAIN,  /* opened again, and what it had read is not held any more */
+    STREAM_FAULT_TWO_READERS,  /* opened while an earlier open still reads, and the data is not held */
+    STREAM_FAULT_OUTPUT_AGAIN, /* opened again after its readers were told the end */
+    STREAM_FAULT_REPLACED,     /* what stands at the name is no FIFO of ours any more */
+};
+
+struct stream_owner {
+    /* Bytes or an end moved: something that waits for the stream may go on. Not from inside a function of this header.
+     */
+    void (*moved)(struct stream_owner *owner, struct stream *stream);
+    /* `path` is the name under the root at which it happened. */
+    void (*failed)(struct stream_owner *owner, struct stream *stream, enum stream_fault fault, int number,
+                   const char *path);
+    /* A given stream has room again after stream_give took less than all. */
+    void (*wanted)(struct stream_owner *owner, struct stream *stream);
+};
+
+/* Where the host itself takes the data. */
+struct stream_sink {
+    /* Returns how many bytes it took, -EAGAIN (then stream_sink_ready when it can take more), or another -errno: it
+     * wants no more. */
+    ssize_t (*take)(struct stream_sink *sink, const void *data, size_t size);
+};
+
+/* Common to the streams of one call. */
+struct stream_room {
+    spile_loop *loop;
+    struct stream_owner *owner;
+    int root;           /* directory of the call */
+    uint64_t serial;    /* FIFOs made so far */
+    uint64_t progress;  /* changes with every byte that moves and every open or close that is seen */
+    size_t window;      /* what a window may hold at first */
+    size_t held_bytes;  /* in windows, all together */
+    size_t limit_bytes; /* of that */
+};
+
+struct stream_side {
+    unsigned opens;
+    uint64_t bytes, first_ns, last_ns, blocked_ns;
+};
+
+struct stream_info {
+    struct stream_side writer, reader; /* of several readers, all together */
+    size_t window_bytes;               /* what the window may hold now */
+    unsigned window_growths;
+};
+
+int stream_new(struct stream_room *room, struct stream **ret_stream);
+struct stream *stream_free(struct stream *stream);
+/* In the child of a fork: closes the descriptors, and that is all. */
+void stream_abandon(struct stream *stream);
+void stream_get_info(const struct stream *stream, struct stream_info *info);
+
+/* The source, one of: */
+void stream_hold_memory(struct stream *stream, const void *data,
+                        size_t size); /* stays as it is until the stream is freed */
+void stream_hold_file(struct stream *stream, int fd, uint64_t base,
+                      uint64_t size); /* of a regular file; takes fd over */
+void stream_expect_given(struct stream *stream);
+int stream_make_writer(struct stream *stream, const char *path); /* the FIFO a program writes, at path under the root */
+
+/* Gives bytes; returns how many were taken, which may be none. */
+size_t stream_give(struct stream *stream, const void *data, size_t size);
+void stream_give_end(struct stream *stream);
+
+/* A FIFO that a program reads; returns its number. */
+int stream_make_reader(struct stream *stream, const char *path);
+void stream_set_sink(struct stream *stream, struct stream_sink *sink);
+void stream_sink_ready(struct stream *stream);
+
+/* The program at the writer's end has exited. The end comes once no process holds an open of it any more. */
+void stream_writer_exited(struct stream *stream);
+/* The program of that reader has exited: it needs nothing any more. */
+void stream_reader_exited(struct stream *stream, int reader);
+/* Everything stands still: lets what can do no harm happen. A writer that has closed is taken to have ended. Returns 1
+ * where something changed. */
+int stream_settle(struct stream *stream);
+/* Whether the window is what holds the writer up. */
+bool stream_is_full(const struct stream *stream);
+/* Doubles what the window may hold. -ENOBUFS: the room's limit is reached. */
+int stream_grow(struct stream *stream);
+
+bool stream_was_opened_by_writer(const struct stream *stream);
+/* The end has come and everything was passed on. */
+bool stream_is_over(const struct stream *stream);
+/* Whether the host side is what this stream waits for: given bytes that do not come, a sink that does not take. */
+bool stream_waits_for_host(const struct stream *stream);
+
+/* For the account of a standstill: the pipe that is or will be behind an end. `reader` -1: the writer's end. Calls
+ * `visit` for each generation's inode. */
+void stream_visit_inodes(const struct stream *stream,
+                         void (*visit)(void *user, const struct stream *stream, int reader, uint64_t inode),
+                         void *user);
+const char *stream_end_path(const struct stream *stream, int reader);

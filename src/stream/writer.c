@@ -1,0 +1,243 @@
+/* A FIFO that a program writes.
+ *
+ * A generation begins as a pipe of one page that is full (the gate): an open succeeds, and the first write waits until
+ * we know of the open and have put the next generation at the name. Then the gate is read away. So each open has a pipe
+ * of its own, and what several opens one after the other write is read in that order.
+ */
+#include "stream/end.h"
+
+static void writer_looked(struct watch *watch);
+static void writer_readable(struct loop_fd *ready, uint32_t events);
+
+static int shut_gate(int fd) {
+    char gate[GATE_BYTES] = {0};
+    int result = sys_fcntl(fd, F_SETPIPE_SZ, GATE_BYTES);
+    return result < 0 ? result : fd_write_all(fd, gate, sizeof(gate));
+}
+
+/* Reads the gate away; what the program writes from now on is data. */
+static int open_gate(struct generation *generation) {
+    char gate[GATE_BYTES];
+    size_t size = 0;
+    while (size < sizeof(gate)) {
+        ssize_t count = sys_read(generation->fd, gate + size, sizeof(gate) - size);
+        if (count == -EINTR || count == -EAGAIN)
+            continue; /* the gate is there: nobody else reads this pipe */
+        if (count <= 0)
+            return count < 0 ? (int)count : -EPIPE;
+        size += (size_t)count;
+    }
+    (void)fcntl(generation->fd, F_SETPIPE_SZ, PIPE_BYTES); /* past the user's share of pages it stays small */
+    return 0;
+}
+
+static int arm(struct stream_writer *writer) {
+    struct stream_room *room = writer->stream->room;
+    char name[32];
+    struct generation *generation = memory_zero(1, sizeof(*generation));
+    if (!generation)
+        return -ENOMEM;
+    *generation = (struct generation){.end = writer, .fd = -1};
+    AUTO_FD first_read = -1;
+    AUTO_FD write_fd = -1;
+    struct stat status;
+    int result = fifo_make(room, name, &first_read, &write_fd);
+    if (result >= 0)
+        result = shut_gate(write_fd);
+    write_fd = fd_close(write_fd);
+    /* A read end that never saw a writer reports no hang-up before the first one has come and gone: pipe_poll in
+     * fs/pipe.c. */
+    if (result >= 0)
+        result = generation->fd = fd_reopen_nonblocking(first_read, O_RDONLY);
+    first_read = fd_close(first_read);
+    if (result >= 0)
+        result = sys_fstat(generation->fd, &status);
+    if (result >= 0)
+        result = sys_fchmod(generation->fd, 0200);
+    /* Only now, for our own opens and closes would be events too. */
+    if (result >= 0)
+        result = watch_add(room->loop, &generation->watch, generation->fd, writer_looked);
+    /* By the clock an open is only seen by its bytes, which a gate would keep away. */
+    if (result >= 0 && generation->watch.descriptor < 0)
+        result = open_gate(generation);
+    if (result >= 0)
+        result = fifo_show(room, name, writer->path);
+    if (result < 0) {
+        generation_free_all(generation);
+        return result;
+    }
+    generation->inode = status.st_ino;
+    struct generation **place = &writer->generations;
+    while (*place)
+        place = &(*place)->next;
+    *place = generation;
+    return 0;
+}
+
+int writer_make(struct stream *stream, const char *path, struct stream_writer **ret_writer) {
+    struct stream_writer *writer = memory_zero(1, sizeof(*writer));
+    if (!writer)
+        return -ENOMEM;
+    writer->stream = stream;
+    writer->path = memory_string(path);
+    int result = writer->path ? arm(writer) : -ENOMEM;
+    if (result < 0) {
+        writer_free(writer);
+        return result;
+    }
+    *ret_writer = writer;
+    return 0;
+}
+
+void writer_free(struct stream_writer *writer) {
+    generation_free_all(writer->generations);
+    free(writer->path);
+    free(writer);
+}
+
+/* A late open of an older generation is only possible for one that looked the name up just before the next one was put
+ * there. */
+static void forget_old(struct stream_writer *writer) {
+    struct generation *generation = writer->generations;
+    for (; generation && generation->next && generation->next->next && generation->next->next->next;
+         generation = generation->next)
+        if (generation->state == GENERATION_CLOSED)
+            generation_close(generation);
+}
+
+static void begin(struct stream_writer *writer, struct generation *generation) {
+    struct stream *stream = writer->stream;
+    stream->writer_side.opens++;
+    writer->is_opened = true;
+    if (stream->is_ended && !writer->is_exited && !writer->is_refused) {
+        stream_fail(stream, STREAM_FAULT_OUTPUT_AGAIN, 0, writer->path);
+        return;
+    }
+    stream_set_generation(generation, GENERATION_OPEN);
+    if (writer->is_refused)
+        generation_close(generation);
+    else
+        writer_pump(writer);
+}
+
+static void writer_looked(struct watch *watch) {
+    struct generation *generation = CONTAINER_OF(watch, struct generation, watch);
+    struct stream_writer *writer = generation->end;
+    struct stream *stream = writer->stream;
+    struct pollfd poll_fd = {.fd = generation->fd, .events = POLLIN};
+    bool is_by_clock = watch->descriptor < 0;
+    if (generation->fd < 0 || (is_by_clock && (poll(&poll_fd, 1, 0) <= 0 || generation->state != GENERATION_ARMED)))
+        return;
+    if (generation->state == GENERATION_ARMED) {
+        int result = arm(writer);
+        if (result >= 0 && !is_by_clock)
+            result = open_gate(generation);
+        if (result < 0) {
+            stream_fail(stream, STREAM_FAULT_SYSTEM, -result, writer->path);
+            return;
+        }
+        stream->room->progress++;
+        forget_old(writer);
+        begin(writer, generation);
+    } else if (generation->state == GENERATION_CLOSED && poll(&poll_fd, 1, 0) >= 0 && !(poll_fd.revents & POLLHUP)) {
+        stream->room->progress++;
+        begin(writer, generation);
+    }
+}
+
+/* Takes in what one generation has. Returns false where there is more than there is room for. */
+static bool take(struct stream_writer *writer, struct generation *generation) {
+    struct stream *stream = writer->stream;
+    char buffer[CHUNK_BYTES];
+    for (int i = 0; i < CHUNKS_A_TURN; i++) {
+        size_t room = stream_room_left(stream);
+        ssize_t size = stream_splice(stream, generation->fd);
+        if (size == -EOPNOTSUPP && room == 0)
+            return false;
+        if (size == -EOPNOTSUPP) {
+            size = sys_read(generation->fd, buffer, MIN(room, sizeof(buffer)));
+            int added = size > 0 ? stream_add(stream, buffer, (size_t)size) : 0;
+            if (added < 0)
+                size = added;
+        }
+        if (size == -EINTR)
+            continue;
+        if (size == -EAGAIN)
+            return true;
+        if (size <= 0) {
+            loop_fd_remove(&generation->ready);
+            stream_set_generation(generation, GENERATION_CLOSED);
+            stream->room->progress++;
+            if (size < 0)
+                stream_fail(stream, STREAM_FAULT_SYSTEM, (int)-size, writer->path);
+            return true;
+        }
+        stream_note(stream, &stream->writer_side, (size_t)size);
+        stream_pump(stream);
+    }
+    return false;
+}
+
+void writer_pump(struct stream_writer *writer) {
+    struct stream *stream = writer->stream;
+    bool goes_on = true;
+    if (writer->is_pumping)
+        return; /* a consumer went on because of us: the pump below sees it */
+    writer->is_pumping = true;
+    for (struct generation *generation = writer->generations; generation && goes_on; generation = generation->next) {
+        if (generation->state != GENERATION_OPEN || generation->fd < 0)
+            continue;
+        goes_on = take(writer, generation);
+        if (generation->state != GENERATION_OPEN || generation->fd < 0)
+            continue;
+        bool is_full = stream_room_left(stream) == 0;
+        int result = 0;
+        if (is_full)
+            loop_fd_remove(&generation->ready);
+        else if (!generation->ready.loop)
+            result = loop_fd_add(stream->room->loop, &generation->ready, generation->fd, EPOLLIN, writer_readable);
+        if (result < 0)
+            stream_fail(stream, STREAM_FAULT_SYSTEM, -result, writer->path);
+    }
+    writer->is_pumping = false;
+    stream_check_end(stream);
+}
+
+static void writer_readable(struct loop_fd *ready, uint32_t events) {
+    (void)events;
+    writer_pump(CONTAINER_OF(ready, struct generation, ready)->end);
+}
+
+void writer_refuse(struct stream_writer *writer) {
+    if (writer->is_refused)
+        return;
+    writer->is_refused = true;
+    for (struct generation *generation = writer->generations; generation; generation = generation->next)
+        if (generation->state != GENERATION_ARMED)
+            generation_close(generation);
+}
+
+bool writer_is_closed(const struct stream_writer *writer) {
+    for (const struct generation *generation = writer->generations; generation; generation = generation->next)
+        if (generation->state == GENERATION_OPEN && generation->fd >= 0)
+            return false;
+    return true;
+}
+
+/* What stands at the name when its program has gone must be what we put there. */
+static void check_name(const struct stream_writer *writer) {
+    struct stat status;
+    int result = sys_fstatat(writer->stream->room->root, writer->path, &status, AT_SYMLINK_NOFOLLOW);
+    for (const struct generation *generation = writer->generations; generation && result >= 0;
+         generation = generation->next)
+        if (!generation->next && generation->inode == status.st_ino)
+            return;
+    stream_fail(writer->stream, STREAM_FAULT_REPLACED, 0, writer->path);
+}
+
+void writer_exited(struct stream_writer *writer) {
+    watch_drain(writer->stream->room->loop);
+    writer->is_exited = true;
+    check_name(writer);
+    writer_pump(writer);
+}
