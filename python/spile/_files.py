@@ -25,13 +25,15 @@ HELD_BYTES = 1 << 20
 class BinaryReader(Protocol):
     """A binary file object that is read."""
 
-    def read(self, size: int = ..., /) -> bytes | None: ...
+    def read(self, size: int = ..., /) -> bytes | None:
+        """At most `size` bytes; none at the end."""
 
 
 class BinaryWriter(Protocol):
     """A binary file object that is written."""
 
-    def write(self, data: bytes, /) -> object: ...
+    def write(self, data: bytes, /) -> object:
+        """Takes all of it, or (a raw file) says how much it took."""
 
 
 class Chunks(Enum):
