@@ -34,6 +34,12 @@
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#ifndef __GLIBC__
+#include <linux/stat.h> /* struct statx, which musl has only since 1.2.4 */
+#ifndef AT_STATX_DONT_SYNC
+#define AT_STATX_DONT_SYNC 0x4000
+#endif
+#endif
 
 #ifdef SPILE_FAULTS
 #include "base/fault.h"
@@ -90,7 +96,7 @@
 #define sys_fstatat(dir, path, status, flags) SYS_ACQUIRE("fstatat", fstatat(dir, path, status, flags))
 /* Of what stands in /proc: never asks another file system, which could wait for the very process that is looked at. */
 #define sys_statx_cached(dir, path, flags, status) \
-    SYS_ACQUIRE("statx", statx(dir, path, (flags) | AT_STATX_DONT_SYNC, STATX_BASIC_STATS, status))
+    SYS_ACQUIRE("statx", (int)syscall(SYS_statx, dir, path, (flags) | AT_STATX_DONT_SYNC, STATX_BASIC_STATS, status))
 #define sys_openat2(dir, path, how) SYS_ACQUIRE("openat2", (int)syscall(SYS_openat2, dir, path, how, sizeof(*(how))))
 #define sys_process_vm_readv(pid, ours, theirs) \
     SYS_ACQUIRE("process_vm_readv", process_vm_readv(pid, ours, 1, theirs, 1, 0))
