@@ -231,6 +231,7 @@ static int open_target(struct delivery *delivery) {
     result = sys_fstatat(AT_FDCWD, delivery->target, &status, 0);
     if (result < 0 || S_ISREG(status.st_mode))
         return result < 0 && result != -ENOENT ? result : open_replacement(delivery);
+    delivery->is_special = true;
     AUTO_FD fd = sys_openat(AT_FDCWD, delivery->target, O_WRONLY | O_NONBLOCK | O_NOCTTY, 0);
     if (fd < 0)
         return fd == -ENXIO ? -EAGAIN : fd; /* a FIFO that nobody reads yet: fifo(7) */
@@ -280,8 +281,7 @@ static ssize_t pass_on(struct delivery *delivery, const void *data, size_t size)
     if (request->type != SINK_CALLBACK)
         return size ? sink_write(&delivery->sink, delivery->item->call->loop, data, size) : 0;
     int result = request->write_fn(request->user, delivery->item->name, size ? data : NULL, size);
-    if (result == -EAGAIN)
-        delivery->item->call->delivery_waits = true;
+    delivery->is_waiting = result == -EAGAIN;
     return result < 0 ? result : (ssize_t)size;
 }
 
@@ -405,11 +405,7 @@ int deliver_begin(spile_call *call, spile_error **ret_error) {
     return 0;
 }
 
-/* What can be undone comes before what can't. */
-static int phase_of(const struct delivery *delivery) {
-    return delivery->request->type == SINK_PATH ? 0 : 1;
-}
-
+/* One turn: 1 at its end, 0 or -EAGAIN to be continued, or another -errno. */
 static int deliver_one(struct delivery *delivery) {
     int result = delivery_open(delivery);
     /* sink_open wiped the callback of a fresh sink. */
@@ -424,31 +420,63 @@ static int deliver_one(struct delivery *delivery) {
     return result;
 }
 
-static int deliver_wait(spile_call *call, const struct delivery *delivery, int result) {
-    bool is_sink = delivery->sink.fd >= 0 || call->delivery_waits;
-    if (result == -EAGAIN && !is_sink)
-        loop_timer_set(call->loop, &call->delivery_turn, time_now_ns() + reader_retry_ns, delivery_go_on);
-    else if (result == 0)
-        loop_defer(call->loop, &call->delivery_turn, delivery_go_on);
-    return 0;
+/* When a delivery that is not at its end is to go on by itself; NS_FOREVER: something will tell. */
+static uint64_t turn_time(const struct delivery *delivery, int result) {
+    if (result == 0)
+        return 0;
+    bool is_told = delivery->is_waiting || delivery->sink.watch.loop;
+    return is_told ? NS_FOREVER : time_now_ns() + reader_retry_ns; /* a FIFO that nobody reads yet */
+}
+
+/* What can be undone comes before what can't. */
+static bool is_of_phase(struct delivery *delivery, int phase, int *ret_result) {
+    if (delivery->request->type != SINK_PATH || phase == 1)
+        return phase == 1;
+    *ret_result = delivery_open(delivery);
+    return !delivery->is_special;
+}
+
+/* Gives each delivery of the phase a turn, so that none waits for another's reader. 1: all are at their end. */
+static int deliver_phase(spile_call *call, int phase, spile_error **ret_error) {
+    uint64_t next = NS_FOREVER;
+    bool is_over = true;
+    for (size_t i = 0; i < call->delivery_count; i++) {
+        struct delivery *delivery = &call->deliveries[i];
+        int result = 0;
+        if (delivery->is_copied || !is_of_phase(delivery, phase, &result))
+            continue;
+        if (result >= 0)
+            result = delivery->is_waiting || delivery->sink.watch.loop ? -EAGAIN : deliver_one(delivery);
+        if (result < 0 && result != -EAGAIN)
+            return fail_delivery(delivery, result, ret_error);
+        if (result != 1) {
+            next = MIN(next, turn_time(delivery, result));
+            is_over = false;
+        }
+    }
+    loop_timer_set(call->loop, &call->delivery_turn, next, delivery_go_on);
+    return is_over;
+}
+
+void deliver_resume(spile_call *call) {
+    bool was_waiting = TAKE(call->delivery_waits, false);
+    for (size_t i = 0; i < call->delivery_count; i++) {
+        was_waiting |= call->deliveries[i].is_waiting;
+        call->deliveries[i].is_waiting = false;
+    }
+    if (was_waiting)
+        run_advance(call);
 }
 
 int deliver_continue(spile_call *call, spile_error **ret_error) {
-    call->delivery_waits = false;
-    for (int phase = 0; phase < 2; phase++)
-        for (size_t i = 0; i < call->delivery_count; i++) {
-            struct delivery *delivery = &call->deliveries[i];
-            if (delivery->is_copied || phase_of(delivery) != phase)
-                continue;
-            int result = deliver_one(delivery);
-            if (result == 0 || result == -EAGAIN)
-                return deliver_wait(call, delivery, result);
-            if (result < 0)
-                return fail_delivery(delivery, result, ret_error);
-        }
+    int result = deliver_phase(call, 0, ret_error);
+    if (result == 1)
+        result = deliver_phase(call, 1, ret_error);
+    if (result != 1)
+        return result;
     for (size_t i = 0; i < call->delivery_count; i++) {
         struct delivery *delivery = &call->deliveries[i];
-        int result = delivery->target_fd >= 0 ? commit(delivery) : 0;
+        result = delivery->target_fd >= 0 ? commit(delivery) : 0;
         if (result < 0)
             return fail_delivery(delivery, result, ret_error);
         run_trace(call, (spile_event){.kind = SPILE_EVENT_DELIVERED,

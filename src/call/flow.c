@@ -422,6 +422,8 @@ void flow_resume(spile_call *call) {
 }
 
 int flow_deliver(spile_call *call, spile_error **ret_error) {
+    if (call->delivery_waits)
+        return 0;
     for (struct flow *flow = call->flows; flow; flow = flow->next) {
         int result = 0;
         if (flow->target == FLOW_CALLBACK && !flow->is_end_told)

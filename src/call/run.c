@@ -401,8 +401,8 @@ static void on_woken(struct loop_user *user) {
             source_resume(call->items[i]);
     if (call->state == CALL_RUNNING)
         flow_resume(call);
-    else if (call->delivery_waits)
-        run_advance(call);
+    else
+        deliver_resume(call);
 }
 
 int run_start(spile_call *call) {

@@ -114,7 +114,9 @@ struct delivery {
     int target_fd;   /* the file that will replace the target */
     struct sink sink;
     uint64_t done_bytes;
-    bool is_copied; /* all bytes are there */
+    bool is_copied;  /* all bytes are there */
+    bool is_special; /* the path is of no regular file: it is written into */
+    bool is_waiting; /* a callback: for spile_call_resume */
 };
 
 /* -------------------------------------------------------------------------------- captured streams */
@@ -217,8 +219,8 @@ struct spile_call {
     size_t program_count, running_count, pending_items;
 
     struct delivery *deliveries;
-    size_t delivery_count, delivery_place;
-    bool delivery_waits; /* for spile_call_resume */
+    size_t delivery_count;
+    bool delivery_waits; /* the end of a stream, told to a callback: for spile_call_resume */
     struct loop_timer delivery_turn;
 
     struct flow *flows;
@@ -283,6 +285,8 @@ int deliver_to_memory(struct item *item);
 int deliver_begin(spile_call *call, spile_error **ret_error);
 /* Goes on; 1: all is delivered, 0: waits, -errno with an error. */
 int deliver_continue(spile_call *call, spile_error **ret_error);
+/* Callbacks that had no room have some now. */
+void deliver_resume(spile_call *call);
 void deliver_done(spile_call *call);
 /* The same in pieces, for what arrives while programs run: open, pieces (bytes taken or -EAGAIN), finish; or drop. */
 int deliver_open(struct delivery *delivery);
