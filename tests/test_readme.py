@@ -74,6 +74,20 @@ def test_installed_command(installed, tmp_path):
     assert b"spile-cell" not in done.stderr
 
 
+def test_python_example(build, tmp_path):
+    need("ca65", "ld65")
+    environment = os.environ | {"PYTHONPATH": str(build / "python")}
+    if subprocess.run(["/usr/bin/python3", "-c", "import spile"], env=environment, capture_output=True).returncode != 0:
+        pytest.skip("no Python package in this build, or a sanitized one")
+    config = (CASE / "mem.cfg").read_text()
+    script = f"source, config = {(CASE / 'foo.s65').read_text()!r}, {config!r}\n" + only(blocks("python")) + "assert obj\n"
+    done = subprocess.run(["/usr/bin/python3", "-B", "-c", script], cwd=tmp_path, env=environment, capture_output=True,
+                          text=True)
+    assert done.returncode == 0, done.stderr
+    assert "ca65" in done.stdout.split("Modules list", 1)[1]
+    assert not os.listdir(tmp_path)
+
+
 def examples():
     """Each command of the README's section for the shell."""
     text = re.sub(r"\\\n\s*", "", blocks("sh")[-1])
