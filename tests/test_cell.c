@@ -276,6 +276,9 @@ START_TEST(files_go_with_the_lease) {
         struct stat status;
         ck_assert_int_lt(fstatat(cell_root_fd(lease.cell), "sub", &status, 0), 0);
         ck_assert_int_lt(fstatat(cell_root_fd(lease.cell), "locked", &status, 0), 0);
+        JOB_START(&lease, &job, -1, "mounts"); /* the old one lies under no new one */
+        job_wait(&host, &job);
+        ck_assert_int_eq(job.status, settings[_i].containment == SPILE_CONTAINMENT_NAMESPACE ? 1 << 8 : 0);
         lease_close(&host, &lease);
     }
     host_close(&host);
@@ -305,9 +308,9 @@ END_TEST
 
 START_TEST(thousand_leases) {
     struct host host;
+    size_t before = 0, at_first = fd_count();
     if (!host_open(&host, _i))
         return;
-    size_t before = 0;
     for (int i = 0; i < 1000; i++) {
         struct lease lease;
         struct job job;
@@ -325,6 +328,7 @@ START_TEST(thousand_leases) {
     ck_assert_uint_le(fd_count(), before + 3);
     ck_assert_uint_le(host.ctx->cell_count, 2);
     host_close(&host);
+    ck_assert_uint_eq(fd_count(), at_first);
     ck_assert_int_eq(waitpid(-1, NULL, __WALL | WNOHANG), -1);
     ck_assert_int_eq(errno, ECHILD);
 }
