@@ -305,7 +305,7 @@ SPILE_API int spile_ctx_prepare(spile_ctx *ctx, unsigned count);
 SPILE_API int spile_loop_new(spile_loop **ret_loop);
 SPILE_API spile_loop *
 spile_loop_free(spile_loop *loop); /* calls still attached are cancelled first: blocks until they ended */
-SPILE_API int spile_loop_fd(const spile_loop *loop); /* owned by the loop */
+SPILE_API int spile_loop_fd(spile_loop *loop); /* owned by the loop */
 /* Does what can be done now, waiting at most `timeout_ns` for something to do (0: not at all; UINT64_MAX: for ever).
  * Returns how many calls are still running. Not from inside a callback (-EBUSY). */
 SPILE_API int spile_loop_step(spile_loop *loop, uint64_t timeout_ns);

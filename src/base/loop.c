@@ -15,6 +15,7 @@ struct spile_loop {
     size_t user_count;
     uint64_t armed_ns; /* what timer_fd is set to */
     bool is_stepping, is_dead;
+    bool is_polled; /* somebody asked for its descriptor: only then timers must make it readable */
     struct epoll_event batch[LOOP_BATCH]; /* being dispatched: removal clears what is still to come */
     int batch_place, batch_count;
     void *slot;
@@ -129,7 +130,26 @@ spile_loop *spile_loop_free(spile_loop *loop) {
     return NULL;
 }
 
-int spile_loop_fd(const spile_loop *loop) {
+/* Keeps timer_fd in step with the earliest timer, for an outer loop that sleeps on our fd. Not before there is one: in
+ * a virtual machine arming a timer costs more than all else a step does. */
+static void loop_arm(spile_loop *loop) {
+    if (loop->timer_fd < 0 || loop->is_stepping || !loop->is_polled)
+        return;
+    bool is_empty = loop->timers.next == &loop->timers;
+    uint64_t when = is_empty ? NS_FOREVER : MAX(timer_of(loop->timers.next)->when_ns, UINT64_C(1));
+    if (when == loop->armed_ns)
+        return;
+    struct itimerspec value = {0};
+    if (!is_empty)
+        value.it_value = (struct timespec){.tv_sec = (time_t)(when / NS_PER_SECOND),
+                                           .tv_nsec = (long)(when % NS_PER_SECOND)};
+    if (sys_timerfd_settime(loop->timer_fd, TFD_TIMER_ABSTIME, &value) >= 0)
+        loop->armed_ns = when;
+}
+
+int spile_loop_fd(spile_loop *loop) {
+    loop->is_polled = true;
+    loop_arm(loop);
     return loop->epoll_fd;
 }
 
@@ -176,22 +196,6 @@ void loop_fd_remove(struct loop_fd *source) {
     for (int i = loop->batch_place; i < loop->batch_count; i++)
         if (loop->batch[i].data.ptr == source)
             loop->batch[i].data.ptr = NULL;
-}
-
-/* Keeps timer_fd in step with the earliest timer, for an outer loop that sleeps on our fd. */
-static void loop_arm(spile_loop *loop) {
-    if (loop->timer_fd < 0 || loop->is_stepping)
-        return;
-    bool is_empty = loop->timers.next == &loop->timers;
-    uint64_t when = is_empty ? NS_FOREVER : MAX(timer_of(loop->timers.next)->when_ns, UINT64_C(1));
-    if (when == loop->armed_ns)
-        return;
-    struct itimerspec value = {0};
-    if (!is_empty)
-        value.it_value = (struct timespec){.tv_sec = (time_t)(when / NS_PER_SECOND),
-                                           .tv_nsec = (long)(when % NS_PER_SECOND)};
-    if (sys_timerfd_settime(loop->timer_fd, TFD_TIMER_ABSTIME, &value) >= 0)
-        loop->armed_ns = when;
 }
 
 void loop_timer_set(spile_loop *loop, struct loop_timer *timer, uint64_t when_ns, loop_timer_fn function) {
