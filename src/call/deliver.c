@@ -3,11 +3,10 @@
  * Nothing is half delivered: files that will replace others are written in full first, without a name where the file
  * system can, then descriptors and callbacks get theirs, and only then are the files renamed over their targets.
  */
+#include "base/target.h"
 #include "call/run.h"
 
-#include <sys/random.h>
-
-enum { MAP_FROM = 256 << 10, COPY_SLICE = 32 << 20, SINK_CHUNK = 64 << 10, CHUNKS_A_TURN = 64, LINK_DEPTH = 40 };
+enum { MAP_FROM = 256 << 10, COPY_SLICE = 32 << 20, SINK_CHUNK = 64 << 10, CHUNKS_A_TURN = 64 };
 static const uint64_t reader_retry_ns = 10 * NS_PER_MS;
 
 const struct request *request_for(const spile_call *call, const char *name) {
@@ -61,38 +60,6 @@ int deliver_to_memory(struct item *item) {
 
 /* ------------------------------------------------------------------------------ targets */
 
-static char *directory_of(const char *path) {
-    const char *slash = strrchr(path, '/');
-    if (!slash)
-        return memory_string(".");
-    AUTO_TEXT text = {0};
-    text_add(&text, path, slash == path ? 1 : (size_t)(slash - path));
-    return text_take(&text);
-}
-
-/* The path with its last component's links followed, also where they lead to nothing yet. */
-static int follow_links(const char *path, char **ret_target) {
-    AUTO_FREE char *target = memory_string(path);
-    for (int depth = 0; target && depth < LINK_DEPTH; depth++) {
-        char link[PATH_MAX];
-        ssize_t size = sys_readlinkat(AT_FDCWD, target, link, sizeof(link));
-        if (size == -EINVAL || size == -ENOENT) {
-            *ret_target = TAKE_POINTER(target);
-            return 0;
-        }
-        if (size < 0 || size == sizeof(link))
-            return size < 0 ? (int)size : -ENAMETOOLONG;
-        AUTO_FREE char *directory = directory_of(target);
-        AUTO_TEXT next = {0};
-        if (*link != '/')
-            text_printf(&next, "%s/", directory ? directory : ".");
-        text_add(&next, link, (size_t)size);
-        free(target);
-        target = text_take(&next);
-    }
-    return target ? -ELOOP : -ENOMEM;
-}
-
 static int refuse_target(const struct request *request, const char *problem, int number, spile_error **ret_error) {
     return error_set(ret_error, SPILE_ERROR_USAGE, number, "output '%s' can't go to '%s': %s", request->name,
                      request->path, problem);
@@ -116,7 +83,7 @@ static int check_path(const struct request *request, spile_error **ret_error) {
     if (size == 0 || request->path[size - 1] == '/')
         return refuse_target(request, "that is not a file's name", EISDIR, ret_error);
     AUTO_FREE char *target = NULL;
-    int result = follow_links(request->path, &target);
+    int result = target_follow(request->path, &target);
     if (result < 0)
         return refuse_target(request, strerror(-result), -result, ret_error);
     result = sys_fstatat(AT_FDCWD, target, &status, 0);
@@ -125,7 +92,7 @@ static int check_path(const struct request *request, spile_error **ret_error) {
         if (result >= 0 && !is_forced &&
             (!(status.st_mode & 0222) || sys_faccessat(AT_FDCWD, target, W_OK, AT_EACCESS) < 0))
             return refuse_target(request, "it is read-only; force it to replace it all the same", EACCES, ret_error);
-        AUTO_FREE char *directory = directory_of(target);
+        AUTO_FREE char *directory = target_directory(target);
         return directory ? check_directory(request, directory, ret_error) : -ENOMEM;
     }
     if (result >= 0 && S_ISDIR(status.st_mode))
@@ -144,7 +111,7 @@ static int check_many(const struct request *request, spile_error **ret_error) {
     size_t size = path ? strlen(path) : 0;
     while (size > 1 && path[size - 1] == '/')
         path[--size] = '\0';
-    AUTO_FREE char *directory = path ? directory_of(path) : NULL;
+    AUTO_FREE char *directory = path ? target_directory(path) : NULL;
     return directory ? check_directory(request, directory, ret_error) : -ENOMEM;
 }
 
@@ -162,36 +129,6 @@ int deliver_check(spile_call *call, spile_error **ret_error) {
 }
 
 /* ------------------------------------------------------------------------------ files that replace others */
-
-static char *temporary_name(const char *target) {
-    uint64_t number;
-    if (getrandom(&number, sizeof(number), 0) != sizeof(number))
-        number = time_now_ns();
-    const char *slash = strrchr(target, '/');
-    AUTO_TEXT name = {0};
-    text_add(&name, target, slash ? (size_t)(slash + 1 - target) : 0);
-    text_printf(&name, ".spile-%016llx", (unsigned long long)number);
-    return text_take(&name);
-}
-
-/* A file in the target's directory: without a name where the file system has such, so that a kill leaves nothing. */
-static int open_replacement(struct delivery *delivery) {
-    AUTO_FREE char *directory = directory_of(delivery->target);
-    if (!directory)
-        return -ENOMEM;
-    delivery->target_fd = sys_openat(AT_FDCWD, directory, O_WRONLY | O_TMPFILE, 0600);
-    if (delivery->target_fd >= 0)
-        return 0;
-    if (delivery->target_fd != -EOPNOTSUPP && delivery->target_fd != -EISDIR && delivery->target_fd != -ENOENT)
-        return delivery->target_fd;
-    delivery->temporary = temporary_name(delivery->target);
-    if (!delivery->temporary)
-        return -ENOMEM;
-    delivery->target_fd = sys_openat(AT_FDCWD, delivery->temporary, O_WRONLY | O_CREAT | O_EXCL, 0600);
-    if (delivery->target_fd < 0)
-        free(TAKE_POINTER(delivery->temporary));
-    return delivery->target_fd < 0 ? delivery->target_fd : 0;
-}
 
 static int make_host_parents(const char *path, size_t from) {
     AUTO_FREE char *copy = memory_string(path);
@@ -225,12 +162,14 @@ static int open_target(struct delivery *delivery) {
         if (result < 0)
             return result;
     }
-    int result = path.failed ? -ENOMEM : follow_links(path.data, &delivery->target);
+    int result = path.failed ? -ENOMEM : target_follow(path.data, &delivery->target);
     if (result < 0)
         return result;
     result = sys_fstatat(AT_FDCWD, delivery->target, &status, 0);
     if (result < 0 || S_ISREG(status.st_mode))
-        return result < 0 && result != -ENOENT ? result : open_replacement(delivery);
+        return result < 0 && result != -ENOENT
+                   ? result
+                   : target_open(delivery->target, &delivery->temporary, &delivery->target_fd);
     delivery->is_special = true;
     AUTO_FD fd = sys_openat(AT_FDCWD, delivery->target, O_WRONLY | O_NONBLOCK | O_NOCTTY, 0);
     if (fd < 0)
@@ -248,30 +187,10 @@ static int copy_slice(struct delivery *delivery) {
     return copied == 0;
 }
 
+/* The program's umask is in its file's mode already. */
 static int commit(struct delivery *delivery) {
-    struct stat old;
-    int result = sys_fstatat(AT_FDCWD, delivery->target, &old, 0);
-    if (result >= 0) {
-        /* Another's file stays another's where we may say so; its mode comes after, for chown clears set-id bits. */
-        if (fchown(delivery->target_fd, old.st_uid, old.st_gid) < 0 && errno != EPERM)
-            return -errno;
-        result = sys_fchmod(delivery->target_fd, old.st_mode & 07777);
-    } else if (result == -ENOENT) {
-        /* The program's umask is in its file's mode already. */
-        result = sys_fchmod(delivery->target_fd, (delivery->item->mode & 0777) | S_IWUSR);
-    }
-    if (result >= 0 && !delivery->temporary) {
-        char source[32];
-        snprintf(source, sizeof(source), "/proc/self/fd/%d", delivery->target_fd);
-        char *name = temporary_name(delivery->target);
-        result = name ? sys_linkat(AT_FDCWD, source, AT_FDCWD, name, AT_SYMLINK_FOLLOW) : -ENOMEM;
-        delivery->temporary = result < 0 ? (free(name), NULL) : name;
-    }
-    if (result >= 0)
-        result = sys_renameat(AT_FDCWD, delivery->temporary, AT_FDCWD, delivery->target);
-    if (result >= 0)
-        free(TAKE_POINTER(delivery->temporary));
-    return result;
+    return target_commit(delivery->target, &delivery->temporary, delivery->target_fd,
+                         (delivery->item->mode & 0777) | S_IWUSR);
 }
 
 /* ------------------------------------------------------------------------------ descriptors and callbacks */
@@ -312,11 +231,7 @@ static void delivery_writable(struct sink *sink) {
 static void delivery_done(struct delivery *delivery) {
     sink_close(&delivery->sink);
     delivery->file_fd = fd_close(delivery->file_fd);
-    delivery->target_fd = fd_close(delivery->target_fd);
-    if (delivery->temporary)
-        (void)sys_unlinkat(AT_FDCWD, delivery->temporary, 0);
-    free(TAKE_POINTER(delivery->temporary));
-    free(TAKE_POINTER(delivery->target));
+    target_drop(&delivery->target, &delivery->temporary, &delivery->target_fd);
 }
 
 /* ------------------------------------------------------------------------------ in pieces */

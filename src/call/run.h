@@ -6,7 +6,6 @@
  *   store.c    the files of the call: which versions there are and in which program's directory they stand
  *   collect.c  what programs left behind: outputs found, inputs found changed
  *   source.c   what comes in:  memory, fd, path, callback -> a file of the store
- *   sink.c     what goes out:  bytes -> fd
  *   deliver.c  a file of the store -> memory, fd, path, callback
  *   capture.c  standard output and error of programs
  *   command.c  marks and values -> argv, environment, the file to execute
@@ -15,6 +14,7 @@
 #pragma once
 
 #include "base/forkguard.h"
+#include "base/sink.h"
 #include "call/plan.h"
 #include "cell/cell.h"
 #include "stream/stream.h"
@@ -90,19 +90,6 @@ struct request {
     void *user;
     bool is_met;
 };
-
-/* Writes to a descriptor that is the caller's, without blocking and without touching its flags. */
-struct sink {
-    int fd; /* a description or at least a descriptor of our own; -1: closed */
-    bool is_socket, is_always_ready;
-    size_t largest; /* a write that cannot block once poll says writable */
-    struct loop_fd watch;
-    void (*writable)(struct sink *sink);
-};
-int sink_open(struct sink *sink, int fd);
-/* Bytes written, or -EAGAIN: `writable` will be called once there is room. */
-ssize_t sink_write(struct sink *sink, spile_loop *loop, const void *data, size_t size);
-void sink_close(struct sink *sink);
 
 /* One delivery in progress. */
 struct delivery {

@@ -1,7 +1,7 @@
 /* Writes to a descriptor of the caller's without blocking and without touching its flags: through a nonblocking
  * description of our own where one can be had (pipes, FIFOs, terminals), by MSG_DONTWAIT on sockets, and else in pieces
  * that fit once poll says writable. */
-#include "call/run.h"
+#include "base/sink.h"
 
 enum { SINK_SLICE = 1 << 20 };
 
