@@ -130,7 +130,7 @@ void watch_remove(struct watch *watch) {
     watch->link.next->previous = watch->link.previous;
     if (watch->descriptor < 0)
         watcher->by_clock_count--;
-    else
+    else if (!loop_is_dead(watch->loop)) /* in the child of a fork it is the parent's, who still watches */
         (void)sys_inotify_remove(watcher->fd, watch->descriptor);
     watch->loop = NULL;
 }
