@@ -147,6 +147,26 @@ static json_t *files_of(const struct run *run) {
     return files;
 }
 
+static void add_stream(json_t *streams, const spile_stream_result *stream) {
+    json_array_append_new(
+        streams,
+        json_pack("{s:o, s:o, s:b, s:i, s:i, s:I, s:I, s:o, s:o, s:o, s:o, s:I, s:i}", "name",
+                  string_or_null(stream->name), "producer", index_or_null(stream->producer), "direct", stream->direct,
+                  "writer_opens", (int)stream->writer_opens, "reader_opens", (int)stream->reader_opens, "bytes_in",
+                  (json_int_t)stream->bytes_in, "bytes_out", (json_int_t)stream->bytes_out, "first_seconds",
+                  seconds(stream->first_ns), "last_seconds", seconds(stream->last_ns), "writer_blocked_seconds",
+                  seconds(stream->writer_blocked_ns), "reader_blocked_seconds", seconds(stream->reader_blocked_ns),
+                  "window_bytes", (json_int_t)stream->window_bytes, "window_growths", (int)stream->window_growths));
+}
+
+static json_t *streams_of(const struct run *run) {
+    json_t *streams = json_array();
+    spile_stream_result stream = {.size = sizeof(stream)};
+    for (size_t i = 0; run->result && spile_result_stream(run->result, i, &stream) >= 0; i++)
+        add_stream(streams, &stream);
+    return streams;
+}
+
 static const char *containment_name(const struct run *run) {
     static const char *const names[] = {[SPILE_CONTAINMENT_AUTO] = "auto",
                                         [SPILE_CONTAINMENT_NAMESPACE] = "namespace",
@@ -159,11 +179,11 @@ int report_write(struct run *run) {
     json_t *programs = json_array();
     for (size_t i = 0; run->plan && i < spile_plan_program_count(run->plan); i++)
         json_array_append_new(programs, program_of(run, i));
-    json_t *report = json_pack("{s:i, s:s, s:o, s:i, s:o, s:o, s:o, s:o}", "version", REPORT_VERSION, "spile",
+    json_t *report = json_pack("{s:i, s:s, s:o, s:i, s:o, s:o, s:o, s:o, s:o}", "version", REPORT_VERSION, "spile",
                                spile_version(), "outcome", outcome_of(run), "exit_status", run->exit_status,
                                "wall_seconds", run->result ? seconds(spile_result_wall_ns(run->result)) : json_null(),
                                "containment", string_or_null(containment_name(run)), "programs", programs, "files",
-                               files_of(run));
+                               files_of(run), "streams", streams_of(run));
     char *json = report ? json_dumps(report, JSON_INDENT(2) | JSON_REAL_PRECISION(9)) : NULL;
     json_decref(report);
     if (!json) {

@@ -54,7 +54,7 @@ struct run {
     LIST_OF(struct binding) bindings;
     LIST_OF(struct value) values;
     LIST_OF(struct ok_status) ok_statuses;
-    word_list optional_names;
+    word_list optional_names, direct_names;
     word_list environment;
     bool environment_is_empty;
     spile_limits limits;

@@ -118,6 +118,11 @@ static const char *apply_ok_status(void *user, const char *value) {
     return NULL;
 }
 
+static const char *apply_direct(void *user, const char *value) {
+    *LIST_ADD(((struct run *)user)->direct_names) = value;
+    return NULL;
+}
+
 static const char *apply_optional(void *user, const char *value) {
     *LIST_ADD(((struct run *)user)->optional_names) = value;
     return NULL;
@@ -160,6 +165,7 @@ static const struct option options[] = {
     {0, "env", OPTION_VALUE, apply_env},
     {0, "cwd", OPTION_VALUE, apply_cwd},
     {0, "ok-status", OPTION_VALUE, apply_ok_status},
+    {0, "direct", OPTION_VALUE, apply_direct},
     {0, "optional", OPTION_VALUE, apply_optional},
     {0, "force", OPTION_FLAG, apply_force},
     {0, "keep-going", OPTION_FLAG, apply_keep_going},

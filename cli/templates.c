@@ -239,14 +239,15 @@ static int apply_ok_statuses(struct run *run) {
     return 0;
 }
 
-static int apply_optional_names(struct run *run) {
-    for (size_t i = 0; i < run->optional_names.count; i++) {
-        const char *name = run->optional_names.items[i];
-        int result = spile_plan_set_optional(run->plan, name);
+/* What an option says of files by their names. */
+static int apply_names(struct run *run, const char *option, const word_list *names,
+                       int (*apply)(spile_plan *plan, const char *name), const char *unknown) {
+    for (size_t i = 0; i < names->count; i++) {
+        int result = apply(run->plan, names->items[i]);
         if (result == -ENOENT)
-            return run_refuse(run, SPILE_ERROR_USAGE, "--optional: no program writes '%s'", name);
+            return run_refuse(run, SPILE_ERROR_USAGE, "--%s: %s '%s'", option, unknown, names->items[i]);
         if (result < 0)
-            return run_refuse(run, SPILE_ERROR_SYSTEM, "--optional %s: %s", name, strerror(-result));
+            return run_refuse(run, SPILE_ERROR_SYSTEM, "--%s %s: %s", option, names->items[i], strerror(-result));
     }
     return 0;
 }
@@ -279,7 +280,9 @@ static int make_plan(struct run *run) {
     if (status == 0)
         status = apply_ok_statuses(run);
     if (status == 0)
-        status = apply_optional_names(run);
+        status = apply_names(run, "optional", &run->optional_names, spile_plan_set_optional, "no program writes");
+    if (status == 0)
+        status = apply_names(run, "direct", &run->direct_names, spile_plan_set_direct, "no program uses");
     if (status)
         return status;
     result = spile_plan_finish(run->plan, &error);

@@ -36,6 +36,8 @@ static const char *describe(const spile_event *event) {
         return allocate_format("output '%s' delivered: %" PRIu64 " bytes", name, event->bytes);
     case SPILE_EVENT_KILLED:
         return allocate_format("sent signal %d", event->status);
+    case SPILE_EVENT_STREAM:
+        return allocate_format("stream '%s' %s", name, event->text ? event->text : "");
     case SPILE_EVENT_NOTICE:
         return allocate_format("notice: %s", event->text ? event->text : "");
     case SPILE_EVENT_ENDED:

@@ -62,14 +62,32 @@ static int copy_options(spile_call *call, const spile_call_options *options) {
     return 0;
 }
 
+static bool are_options_known(const spile_call_options *options) {
+    return options->size >= sizeof(*options) && (unsigned)options->standard_output <= SPILE_STDIO_CAPTURE &&
+           (unsigned)options->standard_error <= SPILE_STDIO_CAPTURE && (unsigned)options->env_mode <= SPILE_ENV_REPLACE;
+}
+
+static int make_programs(spile_call *call) {
+    call->programs = memory_zero(call->plan->program_count, sizeof(*call->programs));
+    if (!call->programs)
+        return -ENOMEM;
+    for (size_t i = 0; i < call->plan->program_count; i++) {
+        struct run_program *program = &call->programs[i];
+        *program = (struct run_program){.call = call, .index = i, .output.fd = -1, .error.fd = -1};
+        program->output.sink.fd = program->error.sink.fd = -1;
+        program->label = plan_program_label(call->plan, i);
+        call->program_count++;
+        if (!program->label)
+            return -ENOMEM;
+    }
+    return 0;
+}
+
 int spile_call_new(spile_plan *plan, spile_ctx *ctx, const spile_call_options *options, spile_call **ret_call) {
     static const spile_call_options defaults = {.size = sizeof(defaults)};
-    if (!plan || !plan->is_finished || !ret_call || (options && options->size < sizeof(*options)))
-        return -EINVAL;
     if (!options)
         options = &defaults;
-    if ((unsigned)options->standard_output > SPILE_STDIO_CAPTURE ||
-        (unsigned)options->standard_error > SPILE_STDIO_CAPTURE || (unsigned)options->env_mode > SPILE_ENV_REPLACE)
+    if (!plan || !plan->is_finished || !ret_call || !are_options_known(options))
         return -EINVAL;
     spile_call *call = memory_zero(1, sizeof(*call));
     if (!call)
@@ -78,19 +96,10 @@ int spile_call_new(spile_plan *plan, spile_ctx *ctx, const spile_call_options *o
     call->ctx = ctx;
     forkguard_add(&call->guard, after_fork);
     int result = copy_options(call, options);
-    if (result >= 0 && !(call->programs = memory_zero(plan->program_count, sizeof(*call->programs))))
-        result = -ENOMEM;
     if (!call->options.jobs)
         call->options.jobs = processor_count();
-    for (size_t i = 0; result >= 0 && i < plan->program_count; i++) {
-        struct run_program *program = &call->programs[i];
-        *program = (struct run_program){.call = call, .index = i, .output.fd = -1, .error.fd = -1};
-        program->output.sink.fd = program->error.sink.fd = -1;
-        program->label = plan_program_label(plan, i);
-        call->program_count++;
-        if (!program->label)
-            result = -ENOMEM;
-    }
+    if (result >= 0)
+        result = make_programs(call);
     if (result < 0) {
         spile_call_free(call);
         return result;
@@ -253,7 +262,28 @@ static int add_path(spile_call *call, const char *name, const char *path) {
     return add_input(call, name, (struct source){.type = SOURCE_PATH, .path = copy, .fd = -1});
 }
 
-/* Each file below `path` becomes one of `name`; a link to a directory is not followed. */
+static int add_tree(spile_call *call, const char *name, const char *path);
+
+/* One entry of a tree; a link to a directory is not followed, one to nothing is left out. */
+static int add_entry(spile_call *call, const char *tree, const char *path, const struct dirent *found) {
+    struct stat status;
+    AUTO_TEXT file_name = {0};
+    AUTO_TEXT file_path = {0};
+    text_printf(&file_path, "%s/%s", path, found->d_name);
+    if (file_path.failed)
+        return -ENOMEM;
+    int result = sys_fstatat(AT_FDCWD, file_path.data, &status, 0);
+    if (result < 0)
+        return result == -ENOENT ? 0 : result;
+    text_printf(&file_name, "%s%s%s", tree, found->d_name, S_ISDIR(status.st_mode) ? "/" : "");
+    if (file_name.failed)
+        return -ENOMEM;
+    if (S_ISDIR(status.st_mode))
+        return found->d_type == DT_LNK ? 0 : add_tree(call, file_name.data, file_path.data);
+    return S_ISREG(status.st_mode) ? add_path(call, file_name.data, file_path.data) : 0;
+}
+
+/* Each file below `path` becomes one of `name`. */
 static int add_tree(spile_call *call, const char *name, const char *path) {
     AUTO_FD fd = sys_openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, 0);
     if (fd < 0)
@@ -261,32 +291,12 @@ static int add_tree(spile_call *call, const char *name, const char *path) {
     DIR *directory = sys_fdopendir(fd);
     if (!directory)
         return -errno;
-    fd = -1; /* the stream's now */
+    (void)TAKE_FD(fd); /* the stream's now */
     int result = 0;
     struct dirent *found;
-    while (result >= 0 && (found = readdir(directory))) {
-        struct stat status;
-        AUTO_TEXT file_name = {0}, file_path = {0};
-        if (strcmp(found->d_name, ".") == 0 || strcmp(found->d_name, "..") == 0)
-            continue;
-        text_printf(&file_name, "%s%s", name, found->d_name);
-        text_printf(&file_path, "%s/%s", path, found->d_name);
-        if (file_name.failed || file_path.failed) {
-            result = -ENOMEM;
-            break;
-        }
-        result = sys_fstatat(dirfd(directory), found->d_name, &status, 0);
-        if (result == -ENOENT) {
-            result = 0; /* a link to nothing */
-        } else if (result >= 0 && S_ISDIR(status.st_mode)) {
-            text_puts(&file_name, "/");
-            result = found->d_type == DT_LNK ? 0
-                     : file_name.failed      ? -ENOMEM
-                                             : add_tree(call, file_name.data, file_path.data);
-        } else if (result >= 0 && S_ISREG(status.st_mode)) {
-            result = add_path(call, file_name.data, file_path.data);
-        }
-    }
+    while (result >= 0 && (found = readdir(directory)))
+        if (strcmp(found->d_name, ".") != 0 && strcmp(found->d_name, "..") != 0)
+            result = add_entry(call, name, path, found);
     closedir(directory);
     return result < 0 ? result : 0;
 }
@@ -375,32 +385,53 @@ int spile_call_output_callback(spile_call *call, const char *name, spile_write_f
 
 /* ------------------------------------------------------------------------------ values */
 
-static int add_values(spile_call *call, const char *name, const char *const *texts, size_t count, bool is_list) {
-    if (!call || !name || call->state != CALL_NEW || (!texts && count))
-        return -EINVAL;
-    const struct plan_value *known = NULL;
-    for (size_t i = 0; i < call->plan->value_count && !known; i++)
-        if (strcmp(call->plan->values[i].name, name) == 0)
-            known = &call->plan->values[i];
-    if (!known)
-        return -ENOENT;
-    if (known->is_list != is_list)
-        return -EINVAL;
+static const struct plan_value *find_value(const spile_plan *plan, const char *name) {
+    for (size_t i = 0; i < plan->value_count; i++)
+        if (strcmp(plan->values[i].name, name) == 0)
+            return &plan->values[i];
+    return NULL;
+}
+
+static int check_value(const spile_call *call, const char *name, bool is_list) {
+    const struct plan_value *known = find_value(call->plan, name);
+    if (!known || known->is_list != is_list)
+        return known ? -EINVAL : -ENOENT;
     for (size_t i = 0; i < call->value_count; i++)
         if (strcmp(call->values[i].name, name) == 0)
             return -EEXIST;
-    if (ARRAY_RESERVE(call->values, call->value_count, call->value_capacity) < 0)
-        return -ENOMEM;
-    struct call_value value = {.name = memory_string(name), .count = count};
-    value.texts = value.name ? memory_zero(count + 1, sizeof(*value.texts)) : NULL;
-    int result = value.texts ? 0 : -ENOMEM;
+    return 0;
+}
+
+static int copy_texts(const char *const *texts, size_t count, char ***ret_copy) {
+    char **copy = memory_zero(count + 1, sizeof(*copy));
+    int result = copy ? 0 : -ENOMEM;
     for (size_t i = 0; i < count && result >= 0; i++)
-        if (!texts[i] || !(value.texts[i] = memory_string(texts[i])))
-            result = texts[i] ? -ENOMEM : -EINVAL;
-    if (result < 0) {
-        string_list_free(value.texts);
-        free(value.name);
+        if (!texts[i])
+            result = -EINVAL;
+        else if (!(copy[i] = memory_string(texts[i])))
+            result = -ENOMEM;
+    if (result < 0)
+        string_list_free(copy);
+    else
+        *ret_copy = copy;
+    return result;
+}
+
+static int add_values(spile_call *call, const char *name, const char *const *texts, size_t count, bool is_list) {
+    if (!call || !name || call->state != CALL_NEW || (!texts && count))
+        return -EINVAL;
+    int result = check_value(call, name, is_list);
+    if (result >= 0)
+        result = ARRAY_RESERVE(call->values, call->value_count, call->value_capacity);
+    struct call_value value = {.count = count};
+    if (result >= 0)
+        result = copy_texts(texts, count, &value.texts);
+    if (result < 0)
         return result;
+    value.name = memory_string(name);
+    if (!value.name) {
+        string_list_free(value.texts);
+        return -ENOMEM;
     }
     call->values[call->value_count++] = value;
     return 0;

@@ -19,8 +19,12 @@ static struct flow *flow_of(spile_call *call, const struct stream *stream) {
     return flow;
 }
 
-static int program_of_path(const char *path) {
-    return atoi(path) - 1;
+/* The program whose end of the stream has that path. */
+static int program_at(const struct flow *flow, const char *path) {
+    for (size_t i = 0; i < flow->call->program_count; i++)
+        if (flow->readers[i] >= 0 && strcmp(stream_end_path(flow->stream, flow->readers[i]), path) == 0)
+            return (int)i;
+    return MAX(flow->producer, 0);
 }
 
 static const char *fault_text(enum stream_fault fault) {
@@ -43,11 +47,11 @@ static void on_failed(struct stream_owner *owner, struct stream *stream, enum st
                       const char *path) {
     spile_call *call = CONTAINER_OF(owner, spile_call, stream_owner);
     const struct flow *flow = flow_of(call, stream);
-    int program = program_of_path(path);
-    const char *name = flow ? flow->name : path;
     bool is_reader = fault == STREAM_FAULT_INPUT_AGAIN || fault == STREAM_FAULT_TWO_READERS;
-    if (call->state != CALL_RUNNING)
+    if (call->state != CALL_RUNNING || !flow)
         return;
+    int program = program_at(flow, path);
+    const char *name = flow->name;
     AUTO_TEXT text = {0};
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
@@ -69,6 +73,17 @@ static void on_moved(struct stream_owner *owner, struct stream *stream) {
     (void)stream;
     if (call->state == CALL_RUNNING)
         run_advance(call);
+}
+
+static void on_opened(struct stream_owner *owner, struct stream *stream, const char *path, unsigned count) {
+    spile_call *call = CONTAINER_OF(owner, spile_call, stream_owner);
+    const struct flow *flow = flow_of(call, stream);
+    if (flow)
+        run_trace(call, (spile_event){.kind = SPILE_EVENT_STREAM,
+                                      .program = program_at(flow, path),
+                                      .name = flow->name,
+                                      .text = count > 1 ? "opened again" : "opened",
+                                      .bytes = count});
 }
 
 static void on_wanted(struct stream_owner *owner, struct stream *stream) {
@@ -291,6 +306,23 @@ static int begin_sink(struct flow *flow) {
 
 /* ------------------------------------------------------------------------------ the streams of a group */
 
+static struct flow *add_flow(spile_call *call, const char *name) {
+    struct flow *flow = memory_zero(1, sizeof(*flow));
+    if (!flow)
+        return NULL;
+    *flow = (struct flow){.call = call, .input_fd = -1, .next = call->flows};
+    flow->delivery.file_fd = flow->delivery.target_fd = flow->delivery.sink.fd = -1;
+    flow->direct_read = flow->direct_write = -1;
+    call->flows = flow;
+    flow->name = memory_string(name);
+    flow->readers = memory_zero(call->program_count, sizeof(*flow->readers));
+    if (!flow->readers || !flow->name)
+        return NULL; /* freed with the others */
+    for (size_t i = 0; i < call->program_count; i++)
+        flow->readers[i] = -1;
+    return flow;
+}
+
 static int make_ends(struct flow *flow) {
     spile_call *call = flow->call;
     char path[PATH_MAX];
@@ -311,19 +343,40 @@ static int make_ends(struct flow *flow) {
     return result;
 }
 
+/* One FIFO under both names. While we hold both its sides no open of it waits, and nothing written is lost; its reader
+ * sees the end when the writing program has exited, and its writer a broken pipe when the reading one has. */
+static int begin_direct(struct flow *flow) {
+    spile_call *call = flow->call;
+    int root = cell_root_fd(call->cell);
+    char name[32], path[PATH_MAX];
+    struct stat status;
+    int result = fifo_make(&call->stream_room, name, &flow->direct_read, &flow->direct_write);
+    if (result >= 0)
+        result = sys_fstat(flow->direct_read, &status);
+    flow->direct_inode = result < 0 ? 0 : status.st_ino;
+    flow->is_direct = true;
+    for (size_t i = 0; i < call->program_count && result >= 0; i++) {
+        const struct file *file = plan_use_of(call->plan, i, flow->name);
+        if (!file)
+            continue;
+        flow->readers[i] = file->role == SPILE_READ ? 0 : -1;
+        store_program_path(i, flow->name, path);
+        result = store_make_directory(call, i);
+        if (result >= 0)
+            result = store_make_parents(call, path);
+        if (result >= 0)
+            result = sys_linkat(root, name, root, path, 0);
+    }
+    return result;
+}
+
 static int begin_flow(spile_call *call, const char *name) {
-    struct flow *flow = memory_zero(1, sizeof(*flow));
+    struct flow *flow = add_flow(call, name);
     if (!flow)
         return -ENOMEM;
-    *flow = (struct flow){.call = call, .name = name, .input_fd = -1, .next = call->flows};
-    flow->delivery.file_fd = flow->delivery.target_fd = flow->delivery.sink.fd = -1;
-    call->flows = flow;
-    flow->readers = memory_zero(call->program_count, sizeof(*flow->readers));
-    if (!flow->readers)
-        return -ENOMEM;
-    for (size_t i = 0; i < call->program_count; i++)
-        flow->readers[i] = -1;
     flow->producer = plan_source(call->plan, SIZE_MAX, name);
+    if (plan_is_direct(call->plan, name) && !request_for(call, name))
+        return begin_direct(flow);
     int result = stream_new(&call->stream_room, &flow->stream);
     if (result >= 0 && flow->producer == PLAN_GIVEN) {
         flow->item = store_find(call, name, PLAN_GIVEN);
@@ -334,10 +387,69 @@ static int begin_flow(spile_call *call, const char *name) {
     return result < 0 ? result : make_ends(flow);
 }
 
+/* Whether what joins the programs of a group, the caller's own ends among it, goes round somewhere. There each of its
+ * pipes may have to hold more than a kernel pipe does. The group hangs together, so that counting is enough: a tree has
+ * one edge less than nodes. */
+static bool has_ring(const spile_call *call, size_t group) {
+    size_t nodes = 0, edges = 0, host_edges = 0;
+    for (size_t i = 0; i < call->program_count; i++) {
+        nodes += call->plan->programs[i].group == group;
+        edges += call->plan->programs[i].group == group && call->plan->programs[i].is_piped;
+    }
+    for (const struct flow *flow = call->flows; flow; flow = flow->next) {
+        size_t readers = 0, in_group = 0;
+        for (size_t i = 0; i < call->program_count; i++) {
+            readers += flow->readers[i] >= 0;
+            in_group += call->plan->programs[i].group == group && (flow->readers[i] >= 0 || flow->producer == (int)i);
+        }
+        if (in_group == 0)
+            continue;
+        edges += flow->producer == PLAN_GIVEN ? 0 : readers;
+        host_edges += flow->producer == PLAN_GIVEN ? readers
+                                                   : flow->target == FLOW_CALLBACK || flow->target == FLOW_DELIVERY;
+    }
+    return edges + host_edges >= nodes + (host_edges > 0);
+}
+
+int flow_join(spile_call *call, size_t program, int *ret_in, int *ret_out) {
+    int fds[2];
+    int result;
+    if (!has_ring(call, call->plan->programs[program].group)) {
+        result = sys_pipe2(fds, 0);
+        if (result < 0)
+            return result;
+        *ret_in = fds[0];
+        *ret_out = fds[1];
+        return 0;
+    }
+    AUTO_TEXT name = {0};
+    char paths[2][32];
+    text_printf(&name, "standard output of %s", call->programs[program].label);
+    struct flow *flow = name.failed ? NULL : add_flow(call, name.data);
+    if (!flow)
+        return -ENOMEM;
+    flow->producer = (int)program;
+    snprintf(paths[0], sizeof(paths[0]), "s/from-%zu", program);
+    snprintf(paths[1], sizeof(paths[1]), "s/to-%zu", program + 1);
+    result = stream_new(&call->stream_room, &flow->stream);
+    if (result >= 0)
+        result = stream_make_writer(flow->stream, paths[0]);
+    if (result >= 0)
+        result = flow->readers[program + 1] = stream_make_reader(flow->stream, paths[1]);
+    AUTO_FD out = result < 0 ? -1 : flow_open_tied(call, paths[0], true);
+    AUTO_FD in = out < 0 ? -1 : flow_open_tied(call, paths[1], false);
+    if (result < 0 || out < 0 || in < 0)
+        return result < 0 ? result : out < 0 ? out : in;
+    *ret_in = TAKE_FD(in);
+    *ret_out = TAKE_FD(out);
+    return 0;
+}
+
 int flow_begin(spile_call *call, size_t group, spile_error **ret_error) {
     struct stream_room *room = &call->stream_room;
     if (!room->owner) {
-        call->stream_owner = (struct stream_owner){.moved = on_moved, .failed = on_failed, .wanted = on_wanted};
+        call->stream_owner = (struct stream_owner){
+            .moved = on_moved, .failed = on_failed, .opened = on_opened, .wanted = on_wanted};
         *room = (struct stream_room){.loop = call->loop,
                                      .owner = &call->stream_owner,
                                      .root = cell_root_fd(call->cell),
@@ -378,8 +490,29 @@ int flow_open_tied(spile_call *call, const char *path, bool for_writing) {
     return result < 0 ? result : fd;
 }
 
+bool flow_poke(spile_call *call, uint64_t inode) {
+    for (struct flow *flow = call->flows; flow; flow = flow->next) {
+        if (!flow->is_direct || flow->direct_inode != inode)
+            continue;
+        /* Its writer has gone: an open for reading that comes now gets its end from a writer that comes and leaves. */
+        for (size_t i = 0; i < call->program_count; i++) {
+            char path[PATH_MAX];
+            if (flow->readers[i] < 0 || flow->direct_write >= 0)
+                continue;
+            store_program_path(i, flow->name, path);
+            AUTO_FD fd = sys_openat(cell_root_fd(call->cell), path, O_WRONLY | O_NONBLOCK, 0);
+            return fd >= 0;
+        }
+    }
+    return false;
+}
+
 void flow_exited(spile_call *call, size_t program) {
     for (struct flow *flow = call->flows; flow; flow = flow->next) {
+        if (flow->is_direct && flow->producer == (int)program)
+            flow->direct_write = fd_close(flow->direct_write);
+        if (flow->is_direct && flow->readers[program] >= 0)
+            flow->direct_read = fd_close(flow->direct_read);
         if (!flow->stream)
             continue;
         if (flow->producer == (int)program)
@@ -392,7 +525,8 @@ void flow_exited(spile_call *call, size_t program) {
 int flow_check(spile_call *call, size_t program, spile_error **ret_error) {
     for (const struct flow *flow = call->flows; flow; flow = flow->next) {
         const struct plan_name *name = plan_find_name(call->plan, flow->name);
-        if (flow->producer != (int)program || stream_was_opened_by_writer(flow->stream) || (name && name->is_optional))
+        if (flow->producer != (int)program || !flow->stream || stream_was_opened_by_writer(flow->stream) ||
+            (name && name->is_optional))
             continue;
         *ret_error = error_with(error_new(SPILE_ERROR_OUTPUT_MISSING,
                                           "%s ended well without opening the stream '%s': check the name it is told to "
@@ -452,6 +586,10 @@ void flow_stop(spile_call *call) {
         loop_timer_clear(&flow->turn);
         flow->input_fd = fd_close(flow->input_fd);
         deliver_drop(&flow->delivery);
+        flow->direct_read = fd_close(flow->direct_read);
+        flow->direct_write = fd_close(flow->direct_write);
+        if (flow->stream)
+            stream_get_info(flow->stream, &flow->info);
         flow->stream = stream_free(flow->stream);
     }
 }
@@ -459,6 +597,8 @@ void flow_stop(spile_call *call) {
 void flow_abandon(spile_call *call) {
     for (struct flow *flow = call->flows; flow; flow = flow->next) {
         flow->input_fd = fd_close(flow->input_fd);
+        flow->direct_read = fd_close(flow->direct_read);
+        flow->direct_write = fd_close(flow->direct_write);
         flow->delivery.target_fd = fd_close(flow->delivery.target_fd);
         flow->delivery.sink.fd = fd_close(flow->delivery.sink.fd);
         if (flow->stream)
@@ -470,6 +610,7 @@ void flow_free(spile_call *call) {
     flow_stop(call);
     while (call->flows) {
         struct flow *next = call->flows->next;
+        free(call->flows->name);
         free(call->flows->readers);
         free(call->flows->pending);
         free(call->flows);

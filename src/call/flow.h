@@ -11,11 +11,16 @@ enum flow_target { FLOW_NONE, FLOW_MEMORY, FLOW_DELIVERY, FLOW_CALLBACK };
 struct flow {
     spile_call *call;
     struct flow *next;
-    const char *name;
+    char *name;
     struct stream *stream; /* NULL before its group starts */
-    struct item *item;     /* what was given, or what comes out */
-    int producer;          /* a program, or PLAN_GIVEN */
-    int *readers;          /* of each program: its reader's number, or -1 */
+    /* direct: a pipe of the kernel, of which we hold both sides while programs may still open it */
+    bool is_direct;
+    int direct_read, direct_write;
+    uint64_t direct_inode;
+    struct stream_info info; /* once the stream is gone */
+    struct item *item;       /* what was given, or what comes out */
+    int producer;            /* a program, or PLAN_GIVEN */
+    int *readers;            /* of each program: its reader's number, or -1 */
     /* given bytes */
     int input_fd;
     bool input_blocks, is_feeding, waits_for_resume;
@@ -33,6 +38,10 @@ struct flow {
 
 /* Makes the streams of a group, before its programs start. */
 int flow_begin(spile_call *call, size_t group, spile_error **ret_error);
+/* The two ends of the bar behind a program: a pipe, or, where a ring leads through it, a stream without a name. */
+int flow_join(spile_call *call, size_t program, int *ret_in, int *ret_out);
+/* Wakes opens of a direct stream whose other side is gone for good. Returns whether it did. */
+bool flow_poke(spile_call *call, uint64_t inode);
 /* A program has exited. `is_accepted`: an output stream that it never opened is an error. */
 void flow_exited(spile_call *call, size_t program);
 int flow_check(spile_call *call, size_t program, spile_error **ret_error);

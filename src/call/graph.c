@@ -181,6 +181,68 @@ static void make_groups(spile_plan *plan) {
     }
 }
 
+bool plan_is_direct(const spile_plan *plan, const char *name) {
+    for (size_t i = 0; i < plan->direct_count; i++)
+        if (strcmp(plan->direct[i], name) == 0)
+            return true;
+    for (size_t i = 0; i < plan->program_count; i++)
+        for (size_t j = 0; j < plan->programs[i].program->file_count; j++) {
+            const struct file *file = &plan->programs[i].program->files[j];
+            if (file->flags & SPILE_FILE_DIRECT && strcmp(file->name, name) == 0)
+                return true;
+        }
+    return false;
+}
+
+/* Pipes between the programs of a group. */
+static size_t count_pipes(const spile_plan *plan, size_t group) {
+    size_t pipes = 0;
+    for (size_t i = 0; i < plan->program_count; i++) {
+        if (plan->programs[i].group != group)
+            continue;
+        pipes += plan->programs[i].is_piped;
+        for (size_t j = 0; j < plan->programs[i].program->file_count; j++) {
+            const struct file *file = &plan->programs[i].program->files[j];
+            pipes += file->kind == SPILE_STREAM && file->role == SPILE_READ &&
+                     writer_of(plan, i, file->name) != PLAN_GIVEN;
+        }
+    }
+    return pipes;
+}
+
+/* A group hangs together: as many pipes as programs, or more, and somewhere they go round. */
+static bool has_ring(const spile_plan *plan, size_t group) {
+    size_t programs = 0;
+    for (size_t i = 0; i < plan->program_count; i++)
+        programs += plan->programs[i].group == group;
+    return count_pipes(plan, group) >= programs;
+}
+
+static int check_direct(const spile_plan *plan, size_t program, const struct file *file, spile_error **ret_error) {
+    size_t readers = 0;
+    if (!plan_is_direct(plan, file->name))
+        return 0;
+    for (size_t i = 0; i < plan->program_count; i++) {
+        const struct file *other = file_matching(plan->programs[i].program, file->name, role_reads);
+        readers += other != NULL;
+    }
+    const char *cure = "take the word 'direct' from it: spile then passes the bytes on";
+    if (file->kind != SPILE_STREAM)
+        return refuse(plan, program, file, EINVAL, ret_error, format("'%s' is direct, and no stream", file->name),
+                      format("mark it as a stream: {%s%s|}", file->role == SPILE_READ ? "<" : ">", file->name));
+    if (readers != 1 || writer_of(plan, SIZE_MAX, file->name) == PLAN_GIVEN)
+        return refuse(
+            plan, program, file, EINVAL, ret_error,
+            format("'%s' is direct, and has not exactly one program that writes it and one that reads it", file->name),
+            format("%s", cure));
+    if (has_ring(plan, plan->programs[program].group))
+        return refuse(plan, program, file, EINVAL, ret_error,
+                      format("'%s' is direct, and the streams and bars around it form a ring, on which it could hang",
+                             file->name),
+                      format("%s", cure));
+    return 0;
+}
+
 /* One writer a name, none after a change of it, and no name that is both a file and a directory. */
 static int check_writer(const spile_plan *plan, size_t program, const struct file *file, spile_error **ret_error) {
     for (size_t i = 0; i < plan->program_count; i++) {
@@ -515,6 +577,8 @@ static int check_files(const spile_plan *plan, size_t program, spile_error **ret
             result = check_writer(plan, program, file, ret_error);
         if (result >= 0)
             result = check_ambiguous(plan, program, file, ret_error);
+        if (result >= 0)
+            result = check_direct(plan, program, file, ret_error);
     }
     return result;
 }

@@ -92,6 +92,20 @@ static enum readers_fate fate_of_readers(const struct run_program *writer) {
     return fate;
 }
 
+/* A pipe can't be sought in, mapped, or taken for a regular file: programs say that in many words, if at all. */
+static void text_stream_hint(struct text *text, const struct run_program *program) {
+    const spile_program *owner = plan_of(program)->program;
+    for (size_t i = 0; i < owner->file_count; i++) {
+        const struct file *file = &owner->files[i];
+        if (file->kind != SPILE_STREAM)
+            continue;
+        text_printf(text,
+                    "; '%s' is a pipe here: if it seeks in it, maps it or wants a regular file, drop the bar: {%s%s}",
+                    file->name, file->role == SPILE_READ ? "<" : ">", file->name);
+        return;
+    }
+}
+
 static spile_error *program_error(const struct run_program *program) {
     const spile_call *call = program->call;
     AUTO_TEXT text = {0};
@@ -114,6 +128,8 @@ static spile_error *program_error(const struct run_program *program) {
     bool reader_ended = fate_of_readers(program) == READERS_ENDED_WELL;
     if (reader_ended && !signal)
         text_puts(&text, "; what reads from it had ended well before: if that is why, accept its status");
+    if (kind == SPILE_ERROR_PROGRAM)
+        text_stream_hint(&text, program);
     text_tail(&text, program);
     return error_with(error_new(kind, "%s", text.data ? text.data : program->label), 0, (int)program->index, -1);
 }
@@ -213,6 +229,18 @@ static bool is_alone_in_group(const struct run_program *program) {
     return count == 1;
 }
 
+/* `was_found`: the file is there and executable, as a search has shown. */
+static const char *exec_hint(int error_number, bool was_found, spile_error_kind *ret_kind) {
+    *ret_kind = error_number == ENOENT && !was_found ? SPILE_ERROR_NOT_FOUND : SPILE_ERROR_NOT_EXECUTABLE;
+    if (error_number == ENOENT && was_found)
+        return "; it exists, so its interpreter (the #! line) or loader must be what is missing";
+    if (error_number == ENOEXEC)
+        return "; a script needs a #! line";
+    if (error_number == EACCES && !was_found)
+        return "; the file must be executable: give it with its mode, or let the program that writes it set it";
+    return "";
+}
+
 static void on_failed(struct proc *proc, enum proc_stage stage, int error_number) {
     struct run_program *program = CONTAINER_OF(proc, struct run_program, proc);
     spile_call *call = program->call;
@@ -225,16 +253,10 @@ static void on_failed(struct proc *proc, enum proc_stage stage, int error_number
     call->running_count--;
     capture_finish(&program->output);
     capture_finish(&program->error);
+    spile_error_kind kind = SPILE_ERROR_SYSTEM;
     const char *hint = "";
-    spile_error_kind kind = stage == PROC_STAGE_EXEC ? SPILE_ERROR_NOT_EXECUTABLE : SPILE_ERROR_SYSTEM;
-    if (stage == PROC_STAGE_EXEC && error_number == ENOENT && program->path)
-        hint = "; it exists, so its interpreter (the #! line) or loader must be what is missing";
-    else if (stage == PROC_STAGE_EXEC && error_number == ENOENT)
-        kind = SPILE_ERROR_NOT_FOUND;
-    else if (stage == PROC_STAGE_EXEC && error_number == ENOEXEC)
-        hint = "; a script needs a #! line";
-    else if (stage == PROC_STAGE_EXEC && error_number == EACCES && !program->path)
-        hint = "; the file must be executable: give it with its mode, or let the program that writes it set it";
+    if (stage == PROC_STAGE_EXEC)
+        hint = exec_hint(error_number, program->path != NULL, &kind);
     fail_program(program, error_with(error_new(kind, "%s can't be started: could not %s: %s%s", program->label,
                                                proc_stage_name(stage), strerror(error_number), hint),
                                      error_number, (int)program->index, -1));
@@ -290,40 +312,57 @@ static void stdio_done(struct stdio *stdio) {
         fd_close(stdio->error);
 }
 
-static int open_stdio(struct run_program *program, struct stdio *stdio) {
-    const spile_program *owner = plan_of(program)->program;
-    const spile_call *call = program->call;
-    size_t limit = call->options.limits.output_bytes ? call->options.limits.output_bytes : SIZE_MAX / 4;
-    if (owner->tied[0] >= 0)
+static size_t capture_limit(const struct run_program *program) {
+    uint64_t limit = program->call->options.limits.output_bytes;
+    return limit ? limit : SIZE_MAX / 4;
+}
+
+static int open_input(struct run_program *program, struct stdio *stdio) {
+    if (plan_of(program)->program->tied[0] >= 0)
         stdio->in = open_tied(program, 0);
     else if (stdio->in < 0)
         stdio->in = open_stdin(program);
-    if (stdio->in < -1)
-        return TAKE_FD(stdio->in);
-    spile_stdio output = stdio_of(program, 1), error = stdio_of(program, 2);
+    return stdio->in < -1 ? TAKE_FD(stdio->in) : 0; /* -1 is none, an errno is less */
+}
+
+static int open_output(struct run_program *program, struct stdio *stdio) {
+    spile_stdio output = stdio_of(program, 1);
     int result = 0;
-    if (owner->tied[1] >= 0) {
+    if (plan_of(program)->program->tied[1] >= 0) {
         result = stdio->out = open_tied(program, 1);
     } else if (stdio->out < 0 && output == SPILE_STDIO_INHERIT) {
         stdio->out_is_host = true;
         stdio->out = fcntl(STDOUT_FILENO, F_GETFD) < 0 ? -1 : STDOUT_FILENO;
     } else if (stdio->out < 0 && output != SPILE_STDIO_NULL) {
-        result = capture_open(&program->output, program, false, limit, -1, &stdio->out);
+        result = capture_open(&program->output, program, false, capture_limit(program), -1, &stdio->out);
     }
-    if (result < 0)
-        return stdio->out = -1, result;
+    return result < 0 ? stdio->out = -1, result : 0;
+}
+
+static int open_error(struct run_program *program, struct stdio *stdio) {
+    const spile_program *owner = plan_of(program)->program;
     if (owner->merge_stderr || (owner->tied[2] >= 0 && owner->tied[2] == owner->tied[1])) {
         stdio->error_is_out = true;
         stdio->error = stdio->out;
         return 0;
     }
-    if (owner->tied[2] >= 0)
+    int result;
+    if (owner->tied[2] >= 0) {
         result = stdio->error = open_tied(program, 2);
-    else
-        result = capture_open(&program->error, program, error != SPILE_STDIO_CAPTURE,
-                              error == SPILE_STDIO_CAPTURE ? limit : TAIL_BYTES,
+    } else {
+        spile_stdio error = stdio_of(program, 2);
+        bool keeps_all = error == SPILE_STDIO_CAPTURE;
+        result = capture_open(&program->error, program, !keeps_all, keeps_all ? capture_limit(program) : TAIL_BYTES,
                               error == SPILE_STDIO_INHERIT ? STDERR_FILENO : -1, &stdio->error);
+    }
     return result < 0 ? stdio->error = -1, result : 0;
+}
+
+static int open_stdio(struct run_program *program, struct stdio *stdio) {
+    int result = open_input(program, stdio);
+    if (result >= 0)
+        result = open_output(program, stdio);
+    return result < 0 ? result : open_error(program, stdio);
 }
 
 /* Asks the cell to start a program that has been prepared; on a retry the standard streams are made anew. */
@@ -410,7 +449,7 @@ void run_start_group(spile_call *call, size_t group) {
         if (call->plan->programs[i].group != group)
             continue;
         int fds[2] = {-1, -1};
-        int result = call->plan->programs[i].is_piped ? sys_pipe2(fds, 0) : 0;
+        int result = call->plan->programs[i].is_piped ? flow_join(call, i, &fds[0], &fds[1]) : 0;
         if (result < 0) {
             run_fail(call, run_system_error(result, "making the pipe behind", program->label));
             return;

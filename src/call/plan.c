@@ -29,6 +29,9 @@ spile_plan *spile_plan_unref(spile_plan *plan) {
     }
     for (size_t i = 0; i < plan->optional_count; i++)
         free(plan->optional[i]);
+    for (size_t i = 0; i < plan->direct_count; i++)
+        free(plan->direct[i]);
+    free(plan->direct);
     free(plan->programs);
     free(plan->names);
     free(plan->values);
@@ -164,25 +167,41 @@ int spile_plan_add_program(spile_plan *plan, spile_program *program, unsigned fl
     return 1;
 }
 
-int spile_plan_set_optional(spile_plan *plan, const char *name) {
-    if (!plan || !name || plan->is_finished)
-        return -EINVAL;
-    bool is_known = false;
-    for (size_t i = 0; i < plan->program_count; i++) {
-        const spile_program *program = plan->programs[i].program;
-        for (size_t j = 0; j < program->file_count; j++)
-            if (role_makes(program->files[j].role) && strcmp(program->files[j].name, name) == 0)
-                is_known = true;
-    }
-    if (!is_known)
-        return -ENOENT;
-    if (ARRAY_RESERVE(plan->optional, plan->optional_count, plan->optional_capacity) < 0)
+/* Remembers a name of which something was said. */
+static int add_name(char ***names, size_t *count, size_t *capacity, const char *name) {
+    if (ARRAY_RESERVE(*names, *count, *capacity) < 0)
         return -ENOMEM;
     char *copy = memory_string(name);
     if (!copy)
         return -ENOMEM;
-    plan->optional[plan->optional_count++] = copy;
+    (*names)[(*count)++] = copy;
     return 0;
+}
+
+static bool has_file(const spile_plan *plan, const char *name, bool is_made) {
+    for (size_t i = 0; i < plan->program_count; i++) {
+        const spile_program *program = plan->programs[i].program;
+        for (size_t j = 0; j < program->file_count; j++)
+            if ((!is_made || role_makes(program->files[j].role)) && strcmp(program->files[j].name, name) == 0)
+                return true;
+    }
+    return false;
+}
+
+int spile_plan_set_optional(spile_plan *plan, const char *name) {
+    if (!plan || !name || plan->is_finished)
+        return -EINVAL;
+    if (!has_file(plan, name, true))
+        return -ENOENT;
+    return add_name(&plan->optional, &plan->optional_count, &plan->optional_capacity, name);
+}
+
+int spile_plan_set_direct(spile_plan *plan, const char *name) {
+    if (!plan || !name || plan->is_finished)
+        return -EINVAL;
+    if (!has_file(plan, name, false))
+        return -ENOENT;
+    return add_name(&plan->direct, &plan->direct_count, &plan->direct_capacity, name);
 }
 
 int spile_plan_set_ok_status(spile_plan *plan, size_t program, const int *ok_status, size_t count) {

@@ -40,6 +40,8 @@ struct spile_plan {
     size_t name_count, name_capacity;
     struct plan_value *values;
     size_t value_count, value_capacity;
+    char **direct; /* names said to be direct */
+    size_t direct_count, direct_capacity;
     char **optional; /* names said to be optional before the plan was finished */
     size_t optional_count, optional_capacity;
     size_t group_count;
@@ -59,6 +61,8 @@ const struct plan_name *plan_find_name(const spile_plan *plan, const char *name)
 /* The program whose version a file of `reader` shows, or PLAN_GIVEN; of a pattern, the first program that may feed it.
  */
 int plan_producer(const spile_plan *plan, size_t reader, const struct file *file);
+/* Whether the stream of this name is a plain pipe of the kernel. */
+bool plan_is_direct(const spile_plan *plan, const char *name);
 /* graph.c: everything spile_plan_finish checks. */
 int plan_check(spile_plan *plan, spile_error **ret_error);
 /* "'ld'" with its number where the same word starts several programs: the way messages name a program. Owned by the

@@ -1,5 +1,5 @@
 /* spile_result: what a call came to, as data. Outlives the call; owns all it hands out. */
-#include "call/run.h"
+#include "call/flow.h"
 
 struct result_output {
     char *name;
@@ -16,7 +16,14 @@ struct result_program {
     char *output, *error;
 };
 
+struct result_stream {
+    char *name;
+    spile_stream_result data;
+};
+
 struct spile_result {
+    struct result_stream *streams;
+    size_t stream_count, stream_capacity;
     spile_error *error;
     uint64_t wall_ns;
     spile_containment containment;
@@ -54,6 +61,9 @@ spile_result *spile_result_free(spile_result *result) {
         free(result->programs[i].output);
         free(result->programs[i].error);
     }
+    for (size_t i = 0; i < result->stream_count; i++)
+        free(result->streams[i].name);
+    free(result->streams);
     spile_error_free(result->error);
     free(result->outputs);
     free(result->programs);
@@ -89,6 +99,30 @@ static void fill_program(struct result_program *filled, struct run_program *prog
         .standard_error_truncated = program->error.is_truncated || tail > 0};
 }
 
+static int fill_stream(spile_result *result, struct flow *flow, uint64_t begin_ns) {
+    const struct stream_info *info = &flow->info;
+    if (ARRAY_RESERVE(result->streams, result->stream_count, result->stream_capacity) < 0)
+        return -ENOMEM;
+    struct result_stream *stream = &result->streams[result->stream_count++];
+    stream->name = TAKE_POINTER(flow->name);
+    stream->data = (spile_stream_result){
+        .size = sizeof(stream->data),
+        .name = stream->name,
+        .producer = flow->producer,
+        .direct = flow->is_direct,
+        .writer_opens = info->writer.opens,
+        .reader_opens = info->reader.opens,
+        .bytes_in = info->writer.bytes ? info->writer.bytes : info->reader.bytes, /* what is held does not come in */
+        .bytes_out = info->reader.bytes,
+        .first_ns = info->reader.first_ns ? info->reader.first_ns - begin_ns : 0,
+        .last_ns = info->reader.last_ns ? info->reader.last_ns - begin_ns : 0,
+        .writer_blocked_ns = info->writer.blocked_ns,
+        .reader_blocked_ns = info->reader.blocked_ns,
+        .window_bytes = info->window_bytes,
+        .window_growths = info->window_growths};
+    return 0;
+}
+
 void result_fill(spile_call *call) {
     spile_result *result = call->result;
     result->wall_ns = time_now_ns() - call->begin_ns;
@@ -112,6 +146,9 @@ void result_fill(spile_call *call) {
                                                                          .program = item->producer,
                                                                          .mode = item->mode};
     }
+    for (struct flow *flow = call->flows; flow; flow = flow->next)
+        if (fill_stream(result, flow, call->begin_ns) < 0 && !call->error)
+            call->error = run_system_error(-ENOMEM, "telling of", flow->name);
     result->error = TAKE_POINTER(call->error);
 }
 
@@ -203,6 +240,19 @@ int spile_result_program(const spile_result *result, size_t index, spile_program
         return -EINVAL;
     size_t size = info->size;
     *info = result->programs[index].data;
+    info->size = size;
+    return 0;
+}
+
+size_t spile_result_stream_count(const spile_result *result) {
+    return result->stream_count;
+}
+
+int spile_result_stream(const spile_result *result, size_t index, spile_stream_result *info) {
+    if (!info || info->size < sizeof(*info) || index >= result->stream_count)
+        return -EINVAL;
+    size_t size = info->size;
+    *info = result->streams[index].data;
     info->size = size;
     return 0;
 }

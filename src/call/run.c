@@ -288,36 +288,49 @@ void run_advance(spile_call *call) {
 
 /* ------------------------------------------------------------------------------ beginning */
 
-static spile_error *check_given(const spile_call *call) {
-    for (size_t i = 0; i < call->program_count; i++) {
-        const spile_program *owner = call->plan->programs[i].program;
-        for (size_t j = 0; j < owner->file_count; j++) {
-            const struct file *file = &owner->files[j];
-            bool is_many = file->is_pattern || file->is_tree, is_given = false;
-            if (!role_reads(file->role) || file->role == SPILE_APPEND ||
-                plan_producer(call->plan, i, file) != PLAN_GIVEN)
-                continue;
-            for (size_t k = 0; k < call->item_count && !is_given; k++)
-                is_given = call->items[k]->producer == PLAN_GIVEN && pattern_match(file->name, call->items[k]->name);
-            if (!is_given)
-                return error_with(error_new(SPILE_ERROR_MISSING,
-                                            is_many ? "no file was given that matches '%s', which %s reads"
-                                                    : "input '%s', which %s reads, was not given",
-                                            file->name, call->programs[i].label),
-                                  ENOENT, (int)i, file->offset);
-        }
+static bool is_given(const spile_call *call, const struct file *file) {
+    for (size_t i = 0; i < call->item_count; i++)
+        if (call->items[i]->producer == PLAN_GIVEN && pattern_match(file->name, call->items[i]->name))
+            return true;
+    return false;
+}
+
+static spile_error *check_files(const spile_call *call, size_t program) {
+    const spile_program *owner = call->plan->programs[program].program;
+    for (size_t i = 0; i < owner->file_count; i++) {
+        const struct file *file = &owner->files[i];
+        bool needs_given = role_reads(file->role) && file->role != SPILE_APPEND &&
+                           plan_producer(call->plan, program, file) == PLAN_GIVEN;
+        if (needs_given && !is_given(call, file))
+            return error_with(error_new(SPILE_ERROR_MISSING,
+                                        file->is_pattern || file->is_tree
+                                            ? "no file was given that matches '%s', which %s reads"
+                                            : "input '%s', which %s reads, was not given",
+                                        file->name, call->programs[program].label),
+                              ENOENT, (int)program, file->offset);
     }
+    return NULL;
+}
+
+static spile_error *check_values(const spile_call *call) {
     for (size_t i = 0; i < call->plan->value_count; i++) {
         const struct plan_value *value = &call->plan->values[i];
-        bool is_given = false;
-        for (size_t j = 0; j < call->value_count && !is_given; j++)
-            is_given = strcmp(call->values[j].name, value->name) == 0;
-        if (!is_given)
+        bool has_text = false;
+        for (size_t j = 0; j < call->value_count && !has_text; j++)
+            has_text = strcmp(call->values[j].name, value->name) == 0;
+        if (!has_text)
             return error_with(error_new(SPILE_ERROR_MISSING, "the value of {%s%s} was not given", value->name,
                                         value->is_list ? "..." : ""),
                               ENOENT, -1, -1);
     }
     return NULL;
+}
+
+static spile_error *check_given(const spile_call *call) {
+    spile_error *error = NULL;
+    for (size_t i = 0; i < call->program_count && !error; i++)
+        error = check_files(call, i);
+    return error ? error : check_values(call);
 }
 
 /* Everything that can be known before anything starts. */

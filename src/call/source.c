@@ -193,31 +193,33 @@ int source_open(struct item *item) {
     return item->input_fd = sys_dup_cloexec(fd, 3);
 }
 
-int source_begin(struct item *item) {
+/* Makes the file that the source fills, in its place. */
+static int make_file(struct item *item) {
     spile_call *call = item->call;
-    struct source *source = &item->source;
     char path[PATH_MAX];
-    int result = 0;
-    item->state = ITEM_PENDING;
-    call->pending_items++;
-    item->mode = 0444;
-    if (source->type == SOURCE_FD || source->type == SOURCE_PATH)
-        result = source_open(item);
-    if (result >= 0 && S_ISREG(item->status.st_mode) && source->type == SOURCE_PATH)
+    item->bytes = 0;
+    item->mode = item->is_executable ? 0555 : 0444;
+    if (S_ISREG(item->status.st_mode) && item->source.type == SOURCE_PATH)
         item->mode |= item->status.st_mode & 0111;
     else
         item->status.st_mtim = (struct timespec){.tv_sec = call->begin_time.tv_sec};
-    if (item->is_executable)
-        item->mode |= 0111;
+    int result = store_settle(call, item);
+    if (result < 0)
+        return result;
+    store_path(item, path);
+    return item->file_fd = sys_openat(cell_root_fd(call->cell), path, O_WRONLY | O_CREAT | O_EXCL, item->mode);
+}
+
+int source_begin(struct item *item) {
+    spile_call *call = item->call;
+    enum source_type type = item->source.type;
+    item->state = ITEM_PENDING;
+    call->pending_items++;
+    int result = type == SOURCE_FD || type == SOURCE_PATH ? source_open(item) : 0;
     if (result >= 0)
-        result = store_settle(call, item);
-    if (result >= 0) {
-        store_path(item, path);
-        result = item->file_fd = sys_openat(cell_root_fd(call->cell), path, O_WRONLY | O_CREAT | O_EXCL, item->mode);
-    }
-    item->bytes = 0;
+        result = make_file(item);
     /* A named FIFO reads as ended before its first writer comes: only an event tells. */
-    bool is_event_first = item->input_blocks || (source->type == SOURCE_PATH && S_ISFIFO(item->status.st_mode));
+    bool is_event_first = item->input_blocks || (type == SOURCE_PATH && S_ISFIFO(item->status.st_mode));
     if (result >= 0)
         result = is_event_first ? 0 : source_turn(item);
     if (result == 0 || result == -EAGAIN)

@@ -1,10 +1,268 @@
-/* Whether the programs of a call stand still, and what follows. */
+/* Whether the programs of a call stand still, and what follows.
+ *
+ * No event tells of it. When no byte has moved for a while (1 ms, then longer and longer), the cell looks. Quiet
+ * permits what can do no harm: a writer's close becomes the end its reader waits for; else the smallest full window
+ * grows (Parks: only an artificial deadlock is mended so). Only proof permits a verdict; short of it what was seen is
+ * kept for the deadline's message.
+ */
 #include "call/flow.h"
 
+static const uint64_t first_step_ns = NS_PER_MS, longest_step_ns = 100 * NS_PER_MS;
+enum { LOOK_INODES = 256, STUCK_LINES = 6 };
+
+static void look_due(struct loop_timer *timer);
+
+static void look_again(spile_call *call, bool has_moved) {
+    if (has_moved || call->look_step_ns == 0)
+        call->look_step_ns = first_step_ns;
+    else
+        call->look_step_ns = MIN(call->look_step_ns * 2, longest_step_ns);
+    call->look_progress = call->stream_room.progress;
+    loop_timer_set(call->loop, &call->look, time_now_ns() + call->look_step_ns, look_due);
+}
+
 void standstill_watch(spile_call *call) {
-    (void)call;
+    if (!call->look.loop && !call->is_looking)
+        look_again(call, true);
 }
 
 void standstill_stop(spile_call *call) {
     loop_timer_clear(&call->look);
+}
+
+/* ------------------------------------------------------------------------------ what the cell has to know */
+
+struct inode_list {
+    struct cell_inode items[LOOK_INODES];
+    size_t count;
+    uint64_t device; /* of the call's files */
+    bool is_foreign; /* of what is added next */
+    bool is_full;
+};
+
+static void add_inode(struct inode_list *list, uint64_t device, uint64_t inode, bool is_foreign) {
+    if (list->count == LOOK_INODES) {
+        list->is_full = true;
+        return;
+    }
+    list->items[list->count++] = (struct cell_inode){.device = device, .inode = inode, .is_foreign = is_foreign};
+}
+
+static void add_stream_inode(void *user, const struct stream *stream, int reader, uint64_t inode) {
+    struct inode_list *list = user;
+    (void)stream;
+    (void)reader;
+    add_inode(list, list->device, inode, list->is_foreign);
+}
+
+static void add_descriptor(struct inode_list *list, int fd, bool is_foreign) {
+    struct stat status;
+    if (fd >= 0 && fstat(fd, &status) == 0 && (S_ISFIFO(status.st_mode) || is_foreign))
+        add_inode(list, status.st_dev, status.st_ino, is_foreign);
+}
+
+static void list_inodes(const spile_call *call, struct inode_list *list) {
+    struct stat status;
+    if (fstat(cell_root_fd(call->cell), &status) == 0)
+        list->device = status.st_dev;
+    for (const struct flow *flow = call->flows; flow; flow = flow->next) {
+        if (flow->is_direct)
+            add_inode(list, list->device, flow->direct_inode, false);
+        list->is_foreign = flow->stream && stream_waits_for_host(flow->stream);
+        if (flow->stream)
+            stream_visit_inodes(flow->stream, add_stream_inode, list);
+    }
+    for (size_t i = 0; i < call->program_count; i++) {
+        const struct capture *captures[] = {&call->programs[i].output, &call->programs[i].error};
+        for (size_t j = 0; j < ARRAY_SIZE(captures); j++)
+            add_descriptor(list, captures[j]->fd, captures[j]->unsent_size > 0);
+    }
+    add_descriptor(list, STDOUT_FILENO, true); /* inherited: who reads it is not for us to say */
+}
+
+/* ------------------------------------------------------------------------------ what it looks like */
+
+struct stuck {
+    const spile_call *call;
+    struct text text;
+    uint64_t inode; /* looked for */
+    const struct flow *flow;
+    int reader;
+    size_t lines;
+};
+
+static void find_flow(void *user, const struct stream *stream, int reader, uint64_t inode) {
+    struct stuck *stuck = user;
+    if (inode != stuck->inode)
+        return;
+    for (const struct flow *flow = stuck->call->flows; flow; flow = flow->next)
+        if (flow->stream == stream)
+            stuck->flow = flow;
+    stuck->reader = reader;
+}
+
+static const struct run_program *program_of(const spile_call *call, const struct cell_wait *wait) {
+    for (size_t i = 0; i < call->program_count; i++)
+        if (wait->proc_id && call->programs[i].start_ns && call->programs[i].proc.id == wait->proc_id)
+            return &call->programs[i];
+    return NULL;
+}
+
+static void text_other_side(struct text *text, const spile_call *call, const struct flow *flow) {
+    if (flow->producer == PLAN_GIVEN) {
+        text_puts(text, ", which the caller gives");
+        return;
+    }
+    const struct run_program *writer = &call->programs[flow->producer];
+    bool is_opened = stream_was_opened_by_writer(flow->stream);
+    if (!writer->is_exited)
+        text_printf(text, ", which %s %s", writer->label, is_opened ? "has open" : "has not opened");
+    else if (WIFEXITED(writer->status))
+        text_printf(text, "; %s exited with %d%s", writer->label, WEXITSTATUS(writer->status),
+                    is_opened ? "" : " without opening it");
+    else
+        text_printf(text, "; %s was killed by signal %d", writer->label, WTERMSIG(writer->status));
+}
+
+static void text_wait(struct stuck *stuck, const struct cell_wait *wait) {
+    static const char *const verbs[] = {
+        [CELL_WAIT_OPEN] = "open", [CELL_WAIT_READ] = "read", [CELL_WAIT_WRITE] = "write", [CELL_WAIT_POLL] = "read"};
+    const spile_call *call = stuck->call;
+    const struct run_program *program = program_of(call, wait);
+    bool is_transfer = wait->kind < ARRAY_SIZE(verbs) && verbs[wait->kind];
+    stuck->inode = wait->inode;
+    stuck->flow = NULL;
+    for (const struct flow *flow = call->flows; flow && wait->inode; flow = flow->next)
+        if (flow->stream)
+            stream_visit_inodes(flow->stream, find_flow, stuck);
+    if (!is_transfer || !stuck->flow || stuck->lines++ >= STUCK_LINES)
+        return;
+    const char *verb = wait->kind == CELL_WAIT_POLL && wait->for_writing ? "write" : verbs[wait->kind];
+    text_printf(&stuck->text, "%s%s waits to %s '%s'", stuck->text.size ? "; " : "",
+                program ? program->label : wait->name, verb, stuck->flow->name);
+    if (stuck->reader >= 0)
+        text_other_side(&stuck->text, call, stuck->flow);
+    else if (stream_is_full(stuck->flow->stream))
+        text_puts(&stuck->text, ", which is full: nobody reads it");
+}
+
+/* Who waits for what; NULL where no wait has to do with a stream. */
+static char *describe(const spile_call *call, const struct cell_look *look) {
+    struct stuck stuck = {.call = call};
+    for (size_t i = 0; i < look->count; i++)
+        text_wait(&stuck, &look->waits[i]);
+    if (!stuck.text.size) {
+        text_done(&stuck.text);
+        return NULL;
+    }
+    return text_take(&stuck.text);
+}
+
+/* ------------------------------------------------------------------------------ what follows */
+
+static bool settle(spile_call *call) {
+    bool has_changed = false;
+    for (struct flow *flow = call->flows; flow; flow = flow->next)
+        if (flow->stream && !has_changed)
+            has_changed = stream_settle(flow->stream) == 1;
+    return has_changed;
+}
+
+static struct flow *smallest_full(const spile_call *call) {
+    struct flow *smallest = NULL;
+    size_t smallest_bytes = SIZE_MAX;
+    for (struct flow *flow = call->flows; flow; flow = flow->next) {
+        struct stream_info info;
+        if (!flow->stream || !stream_is_full(flow->stream) || stream_waits_for_host(flow->stream))
+            continue;
+        stream_get_info(flow->stream, &info);
+        if (info.window_bytes < smallest_bytes) {
+            smallest = flow;
+            smallest_bytes = info.window_bytes;
+        }
+    }
+    return smallest;
+}
+
+static void grow(spile_call *call, struct flow *flow, char *description) {
+    AUTO_FREE char *stuck = description;
+    int result = stream_grow(flow->stream);
+    if (result >= 0) {
+        struct stream_info info;
+        stream_get_info(flow->stream, &info);
+        run_trace(call, (spile_event){.kind = SPILE_EVENT_STREAM,
+                                      .program = flow->producer,
+                                      .name = flow->name,
+                                      .text = "window grew, all stood still",
+                                      .bytes = info.window_bytes});
+    }
+    if (result != -ENOBUFS)
+        return;
+    run_fail(call,
+             error_with(error_new(SPILE_ERROR_LIMIT,
+                                  "the streams stand still with their windows at the call's memory limit; '%s' is "
+                                  "full%s%s: give the call more memory, or make a seekable file of it: {>%s}",
+                                  flow->name, stuck ? "; " : "", stuck ? stuck : "", flow->name),
+                        ENOBUFS, flow->producer, -1));
+}
+
+static bool poke(spile_call *call, const struct cell_look *look) {
+    bool has_poked = false;
+    for (size_t i = 0; i < look->count && !has_poked; i++)
+        has_poked = look->waits[i].kind == CELL_WAIT_OPEN && flow_poke(call, look->waits[i].inode);
+    return has_poked;
+}
+
+static void answered(struct cell_owner *owner, const struct cell_look *look) {
+    spile_call *call = CONTAINER_OF(owner, spile_call, owner);
+    call->is_looking = false;
+    if (call->state != CALL_RUNNING)
+        return;
+    bool has_moved = call->stream_room.progress != call->look_progress;
+    if (has_moved || !look->quiet) {
+        look_again(call, has_moved);
+        return;
+    }
+    AUTO_FREE char *stuck = describe(call, look);
+    struct flow *full = smallest_full(call);
+    bool has_changed = settle(call) || poke(call, look);
+    if (!has_changed && full) {
+        grow(call, full, TAKE_POINTER(stuck));
+        has_changed = true;
+    }
+    if (!has_changed && look->proved && stuck) {
+        run_fail(call, error_with(error_new(SPILE_ERROR_STANDSTILL,
+                                            "the call stands still, and nothing can end that: %s", stuck),
+                                  EDEADLK, -1, -1));
+        return;
+    }
+    if (!has_changed) {
+        free(call->seems_stuck);
+        call->seems_stuck = TAKE_POINTER(stuck);
+    }
+    look_again(call, has_changed);
+}
+
+static bool has_running_streams(const spile_call *call) {
+    for (const struct flow *flow = call->flows; flow; flow = flow->next)
+        if (flow->is_direct || (flow->stream && !stream_is_over(flow->stream)))
+            return true;
+    return false;
+}
+
+static void look_due(struct loop_timer *timer) {
+    spile_call *call = CONTAINER_OF(timer, spile_call, look);
+    if (call->state != CALL_RUNNING)
+        return;
+    bool has_moved = call->stream_room.progress != call->look_progress;
+    if (has_moved || call->running_count == 0 || !has_running_streams(call)) {
+        look_again(call, has_moved);
+        return;
+    }
+    struct inode_list list = {0};
+    list_inodes(call, &list);
+    int result = list.is_full ? -E2BIG : cell_look(call->cell, list.items, list.count, answered);
+    call->is_looking = result >= 0;
+    if (result < 0)
+        look_again(call, false);
 }

@@ -252,6 +252,7 @@ static void cell_break(struct cell *cell, spile_error *error) {
     enum cell_state before = cell->state;
     loop_fd_remove(&cell->source);
     loop_timer_clear(&cell->timer);
+    cell->answer = NULL;
     cell_set_state(cell, CELL_BROKEN);
     cell->socket = fd_close(cell->socket);
     if (!cell->is_releasing && before != CELL_READY) {
@@ -340,11 +341,14 @@ static bool on_message(struct cell *cell, struct wire_message *message) {
             return false;
         on_exited(cell, link, &header->exited);
         return true;
+    case WIRE_LOOKED:
+        return cell_take_look(cell, message);
     case WIRE_LEASE:
     case WIRE_SPAWN:
     case WIRE_SIGNAL:
     case WIRE_RESET:
     case WIRE_QUIT:
+    case WIRE_LOOK:
         return false;
     }
     return false;
@@ -393,9 +397,8 @@ static void spec_pack(const struct proc_spec *spec, char *body) {
         body = string_pack(body, *variable);
 }
 
-/* Sends what a supervisor takes as soon as it has time; waits where much is under way, for a bounded time. */
-static int send_patiently(struct cell *cell, const struct wire_header *header, const char *body, size_t size,
-                          const int *fds, size_t fd_count) {
+int cell_send(struct cell *cell, const struct wire_header *header, const void *body, size_t size, const int *fds,
+              size_t fd_count) {
     uint64_t deadline = 0;
     for (;;) {
         int result = wire_send(cell->socket, header, body, size, fds, fd_count, MSG_DONTWAIT);
@@ -446,14 +449,14 @@ static int spawn_supervised(struct cell *cell, const struct proc_spec *spec, uin
     if (!spawn->in_memory) {
         char body[WIRE_BODY_MAX];
         spec_pack(spec, body);
-        return send_patiently(cell, &header, body, size, fds, fd_count);
+        return cell_send(cell, &header, body, size, fds, fd_count);
     }
     AUTO_FD memory = -1;
     int result = spec_to_memory(spec, size, &memory);
     if (result < 0)
         return result;
     fds[fd_count++] = memory;
-    return send_patiently(cell, &header, NULL, 0, fds, fd_count);
+    return cell_send(cell, &header, NULL, 0, fds, fd_count);
 }
 
 static void tell_plain_released(struct loop_timer *timer) {
@@ -493,7 +496,7 @@ void cell_signal_all(struct cell *cell, int signal) {
     } else if (cell->state == CELL_READY) {
         struct wire_header header = {.type = WIRE_SIGNAL};
         header.signal.signal = signal;
-        (void)send_patiently(cell, &header, NULL, 0, NULL, 0); /* one that is gone has nothing to be signalled */
+        (void)cell_send(cell, &header, NULL, 0, NULL, 0); /* one that is gone has nothing to be signalled */
     }
 }
 
@@ -543,6 +546,7 @@ static int release_supervised(struct cell *cell) {
 int cell_release(struct cell *cell) {
     if (!cell)
         return 1;
+    cell_end_look(cell);
     if (cell->error || cell->state == CELL_ABANDONED) {
         loop_timer_clear(&cell->timer);
         pool_free_cell(cell);

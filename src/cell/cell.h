@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/loop.h"
+#include "cell/look.h"
 #include "proc/proc.h"
 
 struct cell;
@@ -40,6 +41,11 @@ const char *cell_notice(const struct cell *cell); /* why a better containment is
 int cell_spawn(struct cell *cell, const struct proc_spec *spec, struct proc *proc);
 /* Sends a signal to every process in the cell. */
 void cell_signal_all(struct cell *cell, int signal);
+/* Asks whether all that runs in the cell stands still (look.h). `inodes` (copied) are the pipes and named pipes that
+ * the host knows: whose other end it holds and has nothing to move in, or that lead to strangers. `answer` comes once,
+ * from a step; not any more once the cell is broken or released. -EBUSY: one look is under way; -E2BIG: too many. */
+int cell_look(struct cell *cell, const struct cell_inode *inodes, size_t count,
+              void (*answer)(struct cell_owner *owner, const struct cell_look *look));
 /* Ends the lease: kills what is left, gives the cell back to the pool. Returns 1 where nothing was left alive and all
  * is done (no callback follows), 0 where `released` will come. NULL is fine (1). Descriptors opened in its root stay
  * valid. */

@@ -59,6 +59,7 @@ static void free_unlinked(struct cell *cell) {
     spile_error_free(cell->error);
     free(cell->path);
     free(cell->notice);
+    free(cell->inodes);
     free(cell);
 }
 
@@ -163,8 +164,8 @@ static struct cell *sweep(struct cell *ending, uint64_t deadline_ns) {
         if (is_gone(cell, now < deadline_ns ? (int)((deadline_ns - now) / NS_PER_MS) + 1 : 0)) {
             siginfo_t info;
             /* Orphans go to a host that is a subreaper or the init of a container: then it is ours to reap. */
-            if (cell->pidfd >= 0)
-                (void)waitid(P_PIDFD, (id_t)cell->pidfd, &info, WEXITED | WNOHANG | __WALL);
+            if (cell->pidfd >= 0) /* mostly it is not, and that is no failure */
+                (void)sys_waitid(P_PIDFD, (id_t)cell->pidfd, &info, WEXITED | WNOHANG | __WALL, NULL);
             pool_free_cell(cell);
         } else {
             cell->next_idle = left;
@@ -223,7 +224,11 @@ static bool idle_look(struct cell *cell) {
                    time_now_ns() < time_add_ns(cell->reset_ns, CELL_RESET_TIMEOUT_S * NS_PER_SECOND);
         if (result <= 0)
             return false;
-        result = message.header.type == WIRE_READY ? cell_take_ready(cell, &message) : -EBADMSG;
+        result = -EBADMSG;
+        if (message.header.type == WIRE_READY)
+            result = cell_take_ready(cell, &message);
+        else if (message.header.type == WIRE_LOOKED) /* nobody asks any more */
+            result = 0;
         wire_message_done(&message);
         if (result < 0)
             return false;

@@ -6,6 +6,7 @@
 #include "base/forkguard.h"
 #include "cell/cell.h"
 #include "cell/ctx.h"
+#include "cell/look.h"
 #include "cell/tree.h"
 #include "cell/wire.h"
 
@@ -46,6 +47,12 @@ struct cell {
     uint64_t file_bytes;
     bool is_releasing, is_breaking;
     struct tree tree; /* PLAIN */
+    /* of a look under way */
+    void (*answer)(struct cell_owner *owner, const struct cell_look *look); /* NULL: none is */
+    uint32_t look_id;
+    struct loop_timer look_timer; /* PLAIN: looks from it */
+    struct cell_inode *inodes;    /* for that, by then */
+    size_t inode_count;
 };
 
 struct spile_ctx {
@@ -80,6 +87,14 @@ void pool_free_cell(struct cell *cell);
 void cell_close(struct cell *cell);
 /* In the child of a fork. */
 void cell_let_go(struct cell *cell);
+
+/* Sends what a supervisor takes as soon as it has time; waits where much is under way, for a bounded time. */
+int cell_send(struct cell *cell, const struct wire_header *header, const void *body, size_t size, const int *fds,
+              size_t fd_count);
+/* LOOKED came. False: it says what it may not. */
+bool cell_take_look(struct cell *cell, const struct wire_message *message);
+/* Nobody waits for an answer any more. */
+void cell_end_look(struct cell *cell);
 
 /* Asks for READY: LEASE or RESET. */
 int cell_request(struct cell *cell, enum wire_type type);

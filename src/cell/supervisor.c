@@ -10,6 +10,7 @@
  */
 #include "cell/contain.h"
 #include "cell/descendants.h"
+#include "cell/look.h"
 #include "cell/tree.h"
 #include "cell/wire.h"
 #include "proc/exec.h"
@@ -45,6 +46,10 @@ struct supervisor {
     bool ready_has_fds;
     uint32_t ready_id; /* of the request it answers */
     bool is_blocked;   /* the host does not take messages: waiting until it does */
+    bool look_is_due;  /* to be told: LOOKED, the last look asked for */
+    uint32_t look_id;
+    struct cell_look look;
+    struct cell_wait waits[WIRE_TEXT_MAX / sizeof(struct cell_wait)];
     char body[WIRE_BODY_MAX + 1];
 };
 
@@ -54,13 +59,13 @@ static void reap(struct supervisor *cell);
 
 static void kill_all(struct supervisor *cell) {
     for (;;) {
+        reap(cell);
+        if (cell->is_alone)
+            return;
         if (cell->containment == SPILE_CONTAINMENT_NAMESPACE)
             (void)sys_kill(-1, SIGKILL);
         else
             (void)descendants_signal(SIGKILL);
-        reap(cell);
-        if (cell->is_alone)
-            return;
         /* For the next end of a child, but not for ever: a walk over descendants misses what is just being forked. */
         struct pollfd watched = {.fd = cell->signals, .events = POLLIN};
         struct signalfd_siginfo info;
@@ -85,7 +90,7 @@ static void set_blocked(struct supervisor *cell, bool blocked) {
     struct epoll_event event = {.events = EPOLLIN | (blocked ? EPOLLOUT : 0), .data.fd = SOCKET_FD};
     if (cell->is_blocked == blocked)
         return;
-    if (epoll_ctl(cell->epoll, EPOLL_CTL_MOD, SOCKET_FD, &event) < 0)
+    if (epoll_ctl(cell->epoll, EPOLL_CTL_MOD, SOCKET_FD, &event) < 0) /* direct: it needs no memory, so can't fail */
         finish(cell);
     cell->is_blocked = blocked;
 }
@@ -142,6 +147,16 @@ static bool tell_ready(struct supervisor *cell) {
     return tell(cell, &header, body, (size_t)size, fds, self < 0 ? 1 : 2);
 }
 
+static bool tell_look(struct supervisor *cell) {
+    const struct cell_look *look = &cell->look;
+    struct wire_header header = {.type = WIRE_LOOKED, .id = cell->look_id};
+    header.looked.quiet = look->quiet;
+    header.looked.proved = look->proved;
+    header.looked.count = (uint32_t)look->count;
+    header.looked.total = (uint32_t)look->total;
+    return tell(cell, &header, (const char *)cell->waits, look->count * sizeof(*cell->waits), NULL, 0);
+}
+
 static void tell_all(struct supervisor *cell) {
     for (struct program **link = &cell->programs; *link;) {
         struct program *program = *link;
@@ -157,6 +172,10 @@ static void tell_all(struct supervisor *cell) {
     if (cell->ready_is_due && !tell_ready(cell))
         return;
     cell->ready_is_due = false;
+    /* After the ends of programs, which it has not seen. */
+    if (cell->look_is_due && !tell_look(cell))
+        return;
+    cell->look_is_due = false;
     set_blocked(cell, false);
 }
 
@@ -340,6 +359,43 @@ static void on_signal(struct supervisor *cell, int signal) {
         (void)descendants_signal(signal);
 }
 
+static size_t list_running(const struct supervisor *cell, struct look_program *programs) {
+    size_t count = 0;
+    for (const struct program *program = cell->programs; program; program = program->next) {
+        if (program->state != PROGRAM_RUNNING)
+            continue;
+        if (programs)
+            programs[count] = (struct look_program){program->id, program->pid};
+        count++;
+    }
+    return count;
+}
+
+static void on_look(struct supervisor *cell, const struct wire_message *message) {
+    size_t count = message->header.look.count;
+    if (message->body_size != count * sizeof(struct cell_inode))
+        finish(cell);
+    AUTO_FREE struct look_program *programs = memory_new((list_running(cell, NULL) + 1) * sizeof(*programs));
+    AUTO_FREE struct cell_inode *inodes = memory_new(message->body_size + 1);
+    cell->look = (struct cell_look){0};
+    if (programs && inodes) {
+        memcpy(inodes, message->body, message->body_size);
+        const struct look_place place = {
+            .containment = cell->containment,
+            .programs = programs,
+            .program_count = list_running(cell, programs),
+            .root = cell->root,
+            .path = cell->tree.path,
+            .inodes = inodes,
+            .inode_count = count,
+        };
+        look_twice(&place, cell->waits, ARRAY_SIZE(cell->waits), &cell->look);
+    }
+    cell->look_is_due = true;
+    cell->look_id = message->header.id;
+    tell_all(cell);
+}
+
 static void on_message(struct supervisor *cell) {
     struct wire_message message;
     int result = wire_receive(SOCKET_FD, cell->body, WIRE_BODY_MAX, &message, MSG_DONTWAIT);
@@ -357,6 +413,9 @@ static void on_message(struct supervisor *cell) {
     case WIRE_SIGNAL:
         on_signal(cell, message.header.signal.signal);
         break;
+    case WIRE_LOOK:
+        on_look(cell, &message);
+        break;
     case WIRE_RESET:
         on_reset(cell, message.header.id);
         break;
@@ -366,6 +425,7 @@ static void on_message(struct supervisor *cell) {
     case WIRE_STARTED:
     case WIRE_FAILED:
     case WIRE_EXITED:
+    case WIRE_LOOKED:
         finish(cell);
     }
     wire_message_done(&message);
@@ -467,7 +527,8 @@ int main(int argc, char **argv) {
     if (argc != 5 || atoi(argv[1]) != WIRE_VERSION || fcntl(SOCKET_FD, F_SETFD, FD_CLOEXEC) < 0 ||
         fcntl(HOST_FD, F_SETFD, FD_CLOEXEC) < 0) {
         static const char usage[] = "spile-cell: is started by spile, and of no use by itself\n";
-        return write(STDERR_FILENO, usage, sizeof(usage) - 1) < 0 ? 125 : 125;
+        (void)!write(STDERR_FILENO, usage, sizeof(usage) - 1);
+        return 125;
     }
     if (chdir("/") < 0)
         refuse(&supervisor, errno, "changing to '/'");

@@ -4,6 +4,7 @@
  *   host: LEASE -> READY          limits the files of what comes
  *         SPAWN -> STARTED, EXITED or FAILED
  *         SIGNAL                  to every process in the cell
+ *         LOOK -> LOOKED          whether all stand still
  *         RESET -> READY          kills everything, empties the root
  *         QUIT                    the same, and the supervisor ends
  *   A supervisor begins with READY or REFUSED.
@@ -30,6 +31,8 @@ enum wire_type {
     WIRE_STARTED,
     WIRE_FAILED,
     WIRE_EXITED,
+    WIRE_LOOK,
+    WIRE_LOOKED,
 };
 
 struct wire_spawn {
@@ -49,7 +52,7 @@ struct wire_exited {
 
 struct wire_header {
     uint32_t type;
-    uint32_t id; /* of a program; of LEASE and RESET, which READY repeats (0: the first) */
+    uint32_t id; /* of a program; of LEASE and RESET, which READY repeats (0: the first); of LOOK and LOOKED */
     union {
         struct {
             uint64_t file_bytes;
@@ -58,6 +61,13 @@ struct wire_header {
         struct {
             int32_t signal;
         } signal;
+        struct {
+            uint32_t count;
+        } look; /* body: struct cell_inode... */
+        struct {
+            uint8_t quiet, proved;
+            uint32_t count, total;
+        } looked; /* body: struct cell_wait... */
         struct {
             uint32_t version, containment;
         } ready; /* body: path of the root, notice; descriptors: the root, a pidfd of the supervisor */

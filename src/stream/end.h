@@ -72,15 +72,15 @@ struct stream {
     uint64_t sink_offset;
     bool sink_waits, sink_left;
     struct stream_side writer_side, reader_side;
-    uint64_t full_since_ns;
+    uint64_t full_since_ns, empty_since_ns;
 };
 
 void stream_set_generation(struct generation *generation, enum generation_state next);
 void stream_fail(struct stream *stream, enum stream_fault fault, int number, const char *path);
+void stream_note_open(struct stream *stream, struct stream_side *side, const char *path);
+void stream_tell_let_go(struct stream *stream);
 void stream_note(struct stream *stream, struct stream_side *side, size_t bytes);
 
-/* Makes a FIFO, out of sight: `ret_read` and `ret_write` are our descriptors of both sides, nonblocking. */
-int fifo_make(struct stream_room *room, char name[32], int *ret_read, int *ret_write);
 /* Puts it at the name, in the place of the one before. */
 int fifo_show(struct stream_room *room, const char *name, const char *path);
 void generation_close(struct generation *generation);

@@ -93,6 +93,7 @@ static void left(struct stream_reader *reader, struct generation *generation) {
     struct stream *stream = reader->stream;
     loop_fd_remove(&generation->ready);
     stream->room->progress++;
+    stream_tell_let_go(stream);
     if (stream->is_held) {
         stream_set_generation(generation, GENERATION_CLOSED);
         generation_close(generation);
@@ -125,7 +126,7 @@ static void left(struct stream_reader *reader, struct generation *generation) {
 
 static void begin(struct stream_reader *reader, struct generation *generation) {
     struct stream *stream = reader->stream;
-    stream->reader_side.opens++;
+    stream_note_open(stream, &stream->reader_side, reader->path);
     for (struct generation *other = reader->generations; other && !stream->is_held; other = other->next) {
         if (other->state != GENERATION_OPEN || other == generation)
             continue;
@@ -166,7 +167,7 @@ static void reader_looked(struct watch *watch) {
         if (is_read)
             begin(reader, generation);
         else
-            stream->reader_side.opens++;
+            stream_note_open(stream, &stream->reader_side, reader->path);
         break;
     }
     case GENERATION_IDLE:
@@ -205,6 +206,7 @@ static void serve(struct stream_reader *reader, struct generation *generation) {
             generation_close(generation);
             reader->offset = generation->offset;
             stream->room->progress++;
+            stream_tell_let_go(stream);
             return;
         }
         if (result < 0)

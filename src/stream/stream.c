@@ -59,6 +59,16 @@ void stream_fail(struct stream *stream, enum stream_fault fault, int number, con
     stream->room->owner->failed(stream->room->owner, stream, fault, number, path);
 }
 
+void stream_note_open(struct stream *stream, struct stream_side *side, const char *path) {
+    side->opens++;
+    stream->room->owner->opened(stream->room->owner, stream, path, side->opens);
+}
+
+void stream_tell_let_go(struct stream *stream) {
+    if (stream->room->owner->let_go)
+        stream->room->owner->let_go(stream->room->owner, stream);
+}
+
 void stream_note(struct stream *stream, struct stream_side *side, size_t bytes) {
     side->last_ns = time_now_ns();
     if (side->bytes == 0)
@@ -116,8 +126,9 @@ void stream_get_info(const struct stream *stream, struct stream_info *info) {
                                  .reader = stream->reader_side,
                                  .window_bytes = stream->is_held ? 0 : stream->window_limit,
                                  .window_growths = stream->window_growths};
-    uint64_t now = stream->full_since_ns ? time_now_ns() : 0;
+    uint64_t now = time_now_ns();
     info->writer.blocked_ns += stream->full_since_ns ? now - stream->full_since_ns : 0;
+    info->reader.blocked_ns += stream->empty_since_ns ? now - stream->empty_since_ns : 0;
 }
 
 void stream_hold_memory(struct stream *stream, const void *data, size_t size) {
@@ -289,12 +300,17 @@ void stream_pump(struct stream *stream) {
     stream_consumed(stream);
 }
 
+static void count(bool is_blocked, uint64_t *since_ns, struct stream_side *side) {
+    if (is_blocked && !*since_ns)
+        *since_ns = time_now_ns();
+    else if (!is_blocked && *since_ns)
+        side->blocked_ns += time_now_ns() - TAKE(*since_ns, 0);
+}
+
 static void count_blocked(struct stream *stream) {
-    bool is_full = !stream->is_held && !stream->is_ended && stream_room_left(stream) == 0;
-    if (is_full && !stream->full_since_ns)
-        stream->full_since_ns = time_now_ns();
-    if (!is_full && stream->full_since_ns)
-        stream->writer_side.blocked_ns += time_now_ns() - TAKE(stream->full_since_ns, 0);
+    bool is_flowing = !stream->is_held && !stream->is_ended;
+    count(is_flowing && stream_room_left(stream) == 0, &stream->full_since_ns, &stream->writer_side);
+    count(is_flowing && stream->window.size == 0, &stream->empty_since_ns, &stream->reader_side);
 }
 
 void stream_consumed(struct stream *stream) {
@@ -338,6 +354,14 @@ void stream_reader_exited(struct stream *stream, int number) {
         if (reader->number == number)
             reader_exited(reader);
     stream_consumed(stream);
+}
+
+bool stream_is_being_read(const struct stream *stream, int number) {
+    for (const struct stream_reader *reader = stream->readers; reader; reader = reader->next)
+        for (const struct generation *generation = reader->generations; generation; generation = generation->next)
+            if (reader->number == number && generation->state == GENERATION_OPEN)
+                return true;
+    return false;
 }
 
 int stream_settle(struct stream *stream) {

@@ -33,8 +33,12 @@ struct stream_owner {
     /* `path` is the name under the root at which it happened. */
     void (*failed)(struct stream_owner *owner, struct stream *stream, enum stream_fault fault, int number,
                    const char *path);
+    /* A program opened the end at `path`, for the `count`-th time. */
+    void (*opened)(struct stream_owner *owner, struct stream *stream, const char *path, unsigned count);
     /* A given stream has room again after stream_give took less than all. */
     void (*wanted)(struct stream_owner *owner, struct stream *stream);
+    /* A program let go of an end, or was given all there is. From inside functions of this header, too. May be NULL. */
+    void (*let_go)(struct stream_owner *owner, struct stream *stream);
 };
 
 /* Where the host itself takes the data. */
@@ -94,6 +98,8 @@ void stream_sink_ready(struct stream *stream);
 void stream_writer_exited(struct stream *stream);
 /* The program of that reader has exited: it needs nothing any more. */
 void stream_reader_exited(struct stream *stream, int reader);
+/* Whether somebody is in the middle of reading it. */
+bool stream_is_being_read(const struct stream *stream, int reader);
 /* Everything stands still: lets what can do no harm happen. A writer that has closed is taken to have ended. Returns 1
  * where something changed. */
 int stream_settle(struct stream *stream);
@@ -101,6 +107,9 @@ int stream_settle(struct stream *stream);
 bool stream_is_full(const struct stream *stream);
 /* Doubles what the window may hold. -ENOBUFS: the room's limit is reached. */
 int stream_grow(struct stream *stream);
+
+/* A FIFO out of sight, at name under the root: our descriptors of both sides, nonblocking. */
+int fifo_make(struct stream_room *room, char name[32], int *ret_read, int *ret_write);
 
 bool stream_was_opened_by_writer(const struct stream *stream);
 /* The end has come and everything was passed on. */

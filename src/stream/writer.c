@@ -107,7 +107,7 @@ static void forget_old(struct stream_writer *writer) {
 
 static void begin(struct stream_writer *writer, struct generation *generation) {
     struct stream *stream = writer->stream;
-    stream->writer_side.opens++;
+    stream_note_open(stream, &stream->writer_side, writer->path);
     writer->is_opened = true;
     if (stream->is_ended && !writer->is_exited && !writer->is_refused) {
         stream_fail(stream, STREAM_FAULT_OUTPUT_AGAIN, 0, writer->path);
@@ -200,6 +200,8 @@ void writer_pump(struct stream_writer *writer) {
             stream_fail(stream, STREAM_FAULT_SYSTEM, -result, writer->path);
     }
     writer->is_pumping = false;
+    if (writer->is_opened && writer_is_closed(writer))
+        stream_tell_let_go(stream);
     stream_check_end(stream);
 }
 
