@@ -1,7 +1,8 @@
 /* _spile.Plan and _spile.Context.
  *
- * Plan(programs, optional) builds and finishes a plan at once: an object of this type is always a finished plan, so it
- * may be shared by threads as the library allows. Each program is a tuple (form, content, options, is_piped):
+ * Plan(programs, optional, direct) builds and finishes a plan at once: an object of this type is always a finished
+ * plan, so it may be shared by threads as the library allows. Each program is a tuple (form, content, options,
+ * is_piped):
  *   ("template", text) and ("vector", words) as they are written;
  *   ("parts", (words, files, variables, ties, is_merged)) for one made without text.
  * options is None or (env, env_mode, cwd, ok_status, standard_output, standard_error).
@@ -236,11 +237,11 @@ static int add_parts(spile_plan *plan, PyObject *content, const spile_program_op
 }
 
 static int add_program(module_state *state, spile_plan *plan, PyObject *item) {
-    const char *form;
     PyObject *content, *options;
+    const char *form;
     int is_piped;
     struct options_guard guard;
-    if (!PyArg_ParseTuple(item, "sOOp", &form, &content, &options, &is_piped) || options_from(options, &guard) < 0)
+    if (!PyArg_ParseTuple(item, "sOOi", &form, &content, &options, &is_piped) || options_from(options, &guard) < 0)
         return -1;
     spile_error *error = NULL;
     int result;
@@ -256,7 +257,9 @@ static int add_program(module_state *state, spile_plan *plan, PyObject *item) {
     return result ? -1 : 0;
 }
 
-static int set_optional(module_state *state, spile_plan *plan, PyObject *names) {
+/* Says something of each name; -ENOENT is misuse that `format` explains. */
+static int set_names(module_state *state, spile_plan *plan, PyObject *names,
+                     int (*set)(spile_plan *plan, const char *name), const char *format) {
     const char **strings;
     Py_ssize_t count;
     PyObject *owner;
@@ -264,9 +267,9 @@ static int set_optional(module_state *state, spile_plan *plan, PyObject *names) 
         return -1;
     int result = 0;
     for (Py_ssize_t i = 0; i < count && result >= 0; i++) {
-        result = spile_plan_set_optional(plan, strings[i]);
+        result = set(plan, strings[i]);
         if (result == -ENOENT)
-            raise_usage(state, ENOENT, "no program writes '%s': it can't be optional", strings[i]);
+            raise_usage(state, ENOENT, format, strings[i]);
         else if (result < 0)
             raise_errno(result);
     }
@@ -277,8 +280,8 @@ static int set_optional(module_state *state, spile_plan *plan, PyObject *names) 
 
 static PyObject *plan_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords) {
     (void)keywords;
-    PyObject *programs, *optional;
-    if (!PyArg_ParseTuple(arguments, "OO:Plan", &programs, &optional))
+    PyObject *programs, *optional, *direct;
+    if (!PyArg_ParseTuple(arguments, "OOO:Plan", &programs, &optional, &direct))
         return NULL;
     module_state *state = PyType_GetModuleState(type);
     Py_ssize_t count = PySequence_Size(programs);
@@ -300,7 +303,9 @@ static PyObject *plan_new(PyTypeObject *type, PyObject *arguments, PyObject *key
         if (result < 0)
             goto fail;
     }
-    if (set_optional(state, self->plan, optional) < 0)
+    if (set_names(state, self->plan, optional, spile_plan_set_optional,
+                  "no program writes '%s': it can't be optional") < 0 ||
+        set_names(state, self->plan, direct, spile_plan_set_direct, "no program uses '%s': it can't be direct") < 0)
         goto fail;
     spile_error *error = NULL;
     result = spile_plan_finish(self->plan, &error);

@@ -61,6 +61,20 @@ static PyObject *result_error(PyObject *self, PyObject *unused) {
     return error_tuple(error);
 }
 
+/* A list of what `describe` makes of each index. */
+static PyObject *list_of(const spile_result *result, size_t count,
+                         PyObject *(*describe)(const spile_result *result, size_t index)) {
+    PyObject *list = PyList_New((Py_ssize_t)count);
+    for (size_t i = 0; list && i < count; i++) {
+        PyObject *item = describe(result, i);
+        if (!item)
+            Py_CLEAR(list);
+        else
+            PyList_SetItem(list, (Py_ssize_t)i, item);
+    }
+    return list;
+}
+
 static PyObject *describe_output(const spile_result *result, size_t index) {
     spile_output_info info = {.size = sizeof(info)};
     int outcome = spile_result_output(result, index, &info);
@@ -72,16 +86,7 @@ static PyObject *describe_output(const spile_result *result, size_t index) {
 
 static PyObject *result_outputs(PyObject *self, PyObject *unused) {
     (void)unused;
-    size_t count = spile_result_output_count(result_of(self));
-    PyObject *list = PyList_New((Py_ssize_t)count);
-    for (size_t i = 0; list && i < count; i++) {
-        PyObject *item = describe_output(result_of(self), i);
-        if (!item)
-            Py_CLEAR(list);
-        else
-            PyList_SetItem(list, (Py_ssize_t)i, item);
-    }
-    return list;
+    return list_of(result_of(self), spile_result_output_count(result_of(self)), describe_output);
 }
 
 /* The bytes of output `index`. */
@@ -151,16 +156,24 @@ static PyObject *describe_program(const spile_result *result, size_t index) {
 
 static PyObject *result_programs(PyObject *self, PyObject *unused) {
     (void)unused;
-    size_t count = spile_result_program_count(result_of(self));
-    PyObject *list = PyList_New((Py_ssize_t)count);
-    for (size_t i = 0; list && i < count; i++) {
-        PyObject *item = describe_program(result_of(self), i);
-        if (!item)
-            Py_CLEAR(list);
-        else
-            PyList_SetItem(list, (Py_ssize_t)i, item);
-    }
-    return list;
+    return list_of(result_of(self), spile_result_program_count(result_of(self)), describe_program);
+}
+
+static PyObject *describe_stream(const spile_result *result, size_t index) {
+    spile_stream_result info = {.size = sizeof(info)};
+    int outcome = spile_result_stream(result, index, &info);
+    if (outcome < 0)
+        return raise_errno(outcome);
+    return Py_BuildValue("(NiiIIKKKKKKKI)", text_or_none(info.name), info.producer, (int)info.direct, info.writer_opens,
+                         info.reader_opens, (unsigned long long)info.bytes_in, (unsigned long long)info.bytes_out,
+                         (unsigned long long)info.first_ns, (unsigned long long)info.last_ns,
+                         (unsigned long long)info.writer_blocked_ns, (unsigned long long)info.reader_blocked_ns,
+                         (unsigned long long)info.window_bytes, info.window_growths);
+}
+
+static PyObject *result_streams(PyObject *self, PyObject *unused) {
+    (void)unused;
+    return list_of(result_of(self), spile_result_stream_count(result_of(self)), describe_stream);
 }
 
 /* (exit_status, containment, wall_ns) */
@@ -177,6 +190,7 @@ static PyMethodDef result_methods[] = {
     {"bytes", result_bytes, METH_O, NULL},
     {"buffer", result_buffer, METH_O, NULL},
     {"programs", result_programs, METH_NOARGS, NULL},
+    {"streams", result_streams, METH_NOARGS, NULL},
     {"summary", result_summary, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };

@@ -32,6 +32,7 @@ from ._errors import (
     ProgramError,
     ProgramNotFoundError,
     StandstillError,
+    StreamError,
     TalkError,
     TemplateError,
     UsageError,
@@ -53,7 +54,7 @@ from ._programs import (
     ValueInfo,
     quote,
 )
-from ._result import Event, OutputInfo, ProgramResult, Result
+from ._result import Event, OutputInfo, ProgramResult, Result, StreamResult
 from ._spile import version as __version__
 
 CAPTURE = Stdio.CAPTURE
@@ -66,7 +67,7 @@ __all__ = [
     "CallTimeoutError", "Context", "Error", "Event", "File", "FileInfo", "Flow", "Function", "Input",
     "InputChangedError", "InputError", "LimitError", "Limits", "MissingInputError", "NotExecutableError", "Output",
     "OutputError", "OutputInfo", "OutputMissingError", "Plan", "PlanError", "Program", "ProgramError", "ProgramInfo",
-    "ProgramNotFoundError", "ProgramResult", "Result", "Role", "StandstillError", "Stdio", "TalkError",
+    "ProgramNotFoundError", "ProgramResult", "Result", "Role", "StandstillError", "Stdio", "StreamError", "StreamResult", "TalkError",
     "TemplateError", "UsageError", "UseInfo", "Value", "ValueInfo", "function", "quote", "run", "run_async", "start",
     "start_async", "__version__",
 ]

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from types import TracebackType
 
 from . import _spile
-from ._call import Files, Limits, Options, Outputs, Prepared, Stdin, Values, prepare
+from ._call import Files, Limits, Options, Outputs, Prepared, Stdin, Values, Way, prepare
 from ._errors import CallCancelledError
 from ._files import CHUNK_BYTES, AsyncReader, Handoff, chunk_view
 from ._programs import AnyProgram, Context, Environment, Plan, Stdio, StrPath, plan_of
@@ -78,23 +78,23 @@ def _abandon(call: _spile.Call, outer: weakref.ref[asyncio.AbstractEventLoop], p
 
 async def _pump(reader: AsyncReader, call: _spile.Call) -> None:
     """Feeds a call from an asynchronous iterator, one chunk at a time."""
-    wanted = asyncio.Event()
-    reader.wanted = wanted.set
     try:
         async for chunk in reader.chunks:
             view = chunk_view(chunk, reader.name, reader.encoding)
-            while reader.left:
-                wanted.clear()
-                await wanted.wait()
+            await _used_up(reader)
             reader.left = view
             call.resume()
-        while reader.left:
-            wanted.clear()
-            await wanted.wait()
+        await _used_up(reader)
     except Exception as error:
         reader.error = error
     reader.is_ended = True
     call.resume()
+
+
+async def _used_up(reader: AsyncReader) -> None:
+    while reader.left:
+        reader.was_wanted.clear()
+        await reader.was_wanted.wait()
 
 
 class _AsyncDriver:
@@ -131,8 +131,8 @@ class _AsyncDriver:
 class AsyncCall:
     """A call that runs on asyncio's loop: what `spile.start_async` returns.
 
-    As an asynchronous context manager it waits for the end (after an exception it is cancelled first), and raises its
-    failure where nothing else has. Inputs that are plain iterables or file objects are read in the loop's thread, which
+    As an asynchronous context manager it waits for the end, and raises its failure where nothing else has; after an
+    exception, or where a stream was not taken to its end, it is cancelled first. Inputs that are plain iterables or file objects are read in the loop's thread, which
     they should not hold up; an asynchronous iterable is awaited. A call that is let go while it runs is cancelled.
     """
 
@@ -192,6 +192,7 @@ class AsyncCall:
         """The chunks of an output, as of `spile.Call.output`."""
         handoff = self._prepared.handoffs.get(name)
         if handoff is not None:
+            handoff.is_begun = True
             while (chunk := await self._next(handoff)) is not None:
                 yield chunk
             if self._driver.ended.done():
@@ -221,6 +222,8 @@ class AsyncCall:
         if kind is not None:
             await self._finish()
             return
+        if self._prepared.leave_chunks():
+            self.cancel()
         try:
             if self._was_raised:
                 await asyncio.shield(self._driver.ended)
@@ -275,7 +278,7 @@ def start_async(
     options = Options(timeout, limits, check, env, inherit_env, cwd, stdout, stderr, jobs, keep_going, keep_terminal,
                       grace, encoding, force, context, trace)
     return AsyncCall(
-        prepare(plan_of(programs), files, outputs, values, stdin, options, takes_chunks=True, takes_async=True)
+        prepare(plan_of(programs), files, outputs, values, stdin, options, Way.START_ASYNC)
     )
 
 
@@ -312,5 +315,5 @@ async def run_async(
     """
     options = Options(timeout, limits, check, env, inherit_env, cwd, stdout, stderr, jobs, keep_going, keep_terminal,
                       grace, encoding, force, context, trace)
-    prepared = prepare(plan_of(programs), files, outputs, values, stdin, options, takes_async=True)
+    prepared = prepare(plan_of(programs), files, outputs, values, stdin, options, Way.RUN_ASYNC)
     return await AsyncCall(prepared).wait()

@@ -13,12 +13,13 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from types import TracebackType
 from typing import Any, Union
 
 from . import _spile
 from ._errors import NEVER_BEGAN, CallCancelledError, usage_error
-from ._files import CHUNK_BYTES, CHUNKS, AsyncReader, Handoff, Input, Output, tell_input, tell_output, tell_value
+from ._files import CHUNK_BYTES, CHUNKS, AsyncReader, Feeder, Handoff, Input, Output, tell_input, tell_output, tell_value
 from ._programs import AnyProgram, Context, Environment, Flow, Plan, Stdio, StrPath, env_strings, plan_of
 from ._result import NS, Event, Result, event_from
 
@@ -48,6 +49,9 @@ class Limits:
     output: int | None = None
 
 
+NO_LIMITS = Limits()
+
+
 def nanoseconds(seconds: float | None, name: str) -> int:
     if seconds is None:
         return 0
@@ -56,7 +60,7 @@ def nanoseconds(seconds: float | None, name: str) -> int:
     return max(1, int(min(seconds, 1e9) * NS))
 
 
-@dataclass(frozen=True)
+@dataclass  # not frozen, which makes each one cost more than the rest of a call's arguments; nobody changes one
 class Options:
     """How a call runs, whoever drives it."""
 
@@ -78,13 +82,22 @@ class Options:
     trace: Callable[[Event], object] | None = None
 
     def raw(self) -> tuple[Any, ...]:
-        limits = self.limits or Limits()
+        limits = self.limits or NO_LIMITS
         return (
             nanoseconds(self.timeout, "timeout"), nanoseconds(limits.cpu, "limits.cpu"), limits.memory or 0,
             limits.output or 0, self.jobs, self.keep_going, self.keep_terminal, env_strings(self.env),
             0 if self.inherit_env else 1, None if self.cwd is None else os.fspath(self.cwd), int(self.stdout),
             int(self.stderr), nanoseconds(self.grace, "grace"),
         )
+
+
+class Way(Enum):
+    """Who drives a call."""
+
+    RUN = 1
+    START = 2
+    RUN_ASYNC = 3
+    START_ASYNC = 4
 
 
 @dataclass
@@ -94,9 +107,19 @@ class Prepared:
     call: _spile.Call
     plan: Plan
     check: bool
-    elsewhere: frozenset[str] = frozenset()
+    elsewhere: list[str]
     handoffs: dict[str, Handoff] = field(default_factory=dict)
     readers: list[AsyncReader] = field(default_factory=list)
+    feeders: list[Feeder] = field(default_factory=list)
+
+    def leave_chunks(self) -> bool:
+        """Nobody will take the chunks that somebody began to take. True where a stream is among them: its program may
+        have no end, as when a pipe's reader goes."""
+        streams = {file.name for file in self.plan.files if file.is_stream}
+        left = [name for name, handoff in self.handoffs.items() if handoff.is_left()]
+        for name in left:
+            self.handoffs[name].discard()
+        return not self.call.ended and not streams.isdisjoint(left)
 
     def result(self, check: bool | None = None) -> Result:
         """What an ended call came to; raises what a callback raised, and the call's failure where it is checked."""
@@ -106,15 +129,13 @@ class Prepared:
         if raw is None:
             raise RuntimeError("the call has not ended")
         result = Result(raw, self.plan, self.elsewhere, {name: h.rest() for name, h in self.handoffs.items()})
-        error = result.error
+        error = None if result.ok else result.error
         if error is not None and ((self.check if check is None else check) or error.kind in NEVER_BEGAN):
             raise error
         return result
 
 
-def _asked(outputs: Outputs | None) -> Mapping[str, Output]:
-    if outputs is None:
-        return {}
+def _asked(outputs: Outputs) -> Mapping[str, Output]:
     if isinstance(outputs, (str, bytes)):
         raise TypeError("outputs is a mapping of names to where they go, or a list of names")
     return outputs if isinstance(outputs, Mapping) else dict.fromkeys(outputs)
@@ -122,27 +143,27 @@ def _asked(outputs: Outputs | None) -> Mapping[str, Output]:
 
 def prepare(
     plan: Plan, files: Files | None, outputs: Outputs | None, values: Values | None, stdin: Stdin, options: Options,
-    takes_chunks: bool = False, takes_async: bool = False,
+    way: Way = Way.RUN,
 ) -> Prepared:
     """Makes a call and tells it everything."""
     trace = options.trace
     told = None if trace is None else lambda fields: trace(event_from(fields))
     call = _spile.Call(plan._raw, None if options.context is None else options.context._raw, options.raw(), told)
-    asked = dict(_asked(outputs))
-    if takes_chunks:
+    asked = dict(_asked(outputs)) if outputs else {}
+    if way in (Way.START, Way.START_ASYNC):
         for file in plan.files:
             if file.is_stream and file.flow is Flow.OUTPUT:
                 asked.setdefault(file.name, CHUNKS)
     elif CHUNKS in asked.values():
         raise TypeError("outputs are taken as chunks from a call that is started: use spile.start")
-    prepared = Prepared(
-        call, plan, options.check,
-        frozenset(name for name, target in asked.items() if target is not None and target is not bytes),
-    )
+    elsewhere = [name for name, target in asked.items() if target is not None and target is not bytes]
+    prepared = Prepared(call, plan, options.check, elsewhere)
     for name, source in (files or {}).items():
-        reader = tell_input(call, name, source, options.encoding)
-        if reader is not None:
-            if not takes_async:
+        reader = tell_input(call, name, source, options.encoding, way is Way.START)
+        if isinstance(reader, Feeder):
+            prepared.feeders.append(reader)
+        elif isinstance(reader, AsyncReader):
+            if way not in (Way.RUN_ASYNC, Way.START_ASYNC):
                 raise TypeError(f"'{name}' is an asynchronous iterable: use spile.run_async or spile.start_async")
             prepared.readers.append(reader)
     for name, target in asked.items():
@@ -152,14 +173,13 @@ def prepare(
     known = {value.name: value.is_list for value in plan.values} if values else {}
     for name, value in (values or {}).items():
         tell_value(call, name, value, known)
-    _tell_stdin(call, stdin, options.encoding)
+    if stdin is not None:
+        _tell_stdin(call, stdin, options.encoding)
     return prepared
 
 
 def _tell_stdin(call: _spile.Call, stdin: Stdin, encoding: str) -> None:
-    if stdin is None:
-        return
-    by_program = stdin if isinstance(stdin, Mapping) else {0: stdin}
+    by_program = stdin if isinstance(stdin, Mapping) else {0: stdin or b""}
     for program, data in by_program.items():
         try:
             call.stdin(program, data.encode(encoding) if isinstance(data, str) else data)
@@ -289,6 +309,8 @@ class _Driver:
     def drive(self) -> None:
         call = self.prepared.call
         try:
+            for feeder in self.prepared.feeders:
+                feeder.start(call)
             call.attach(self.loop, None)
             while not call.ended:
                 self.loop.step(-1)
@@ -297,6 +319,8 @@ class _Driver:
         finally:
             give_loop(self.loop)
             self.ended.set()
+            for feeder in self.prepared.feeders:
+                feeder.stop()
             for handoff in self.prepared.handoffs.values():
                 handoff.close()
             _drivers.discard(self)
@@ -334,9 +358,10 @@ def _end_started() -> None:
 class Call:
     """A call that runs: what `spile.start` returns.
 
-    A thread of its own drives it; inputs that are iterables or file objects are read, and callables are called, in
-    that thread. As a context manager it waits for the end (after an exception it is cancelled first), and raises its
-    failure where nothing else has. A call that is let go while it runs is cancelled.
+    A thread of its own drives it and calls callables; each input that is an iterable or a file object is read in one of
+    its own, too, so that nothing stands still while it waits. As a context manager it waits for the end, and raises its
+    failure where nothing else has; after an exception, or where a stream was not taken to its end, it is cancelled
+    first. A call that is let go while it runs is cancelled.
     """
 
     def __init__(self, prepared: Prepared) -> None:
@@ -402,6 +427,8 @@ class Call:
             KeyError: the call has no such output.
         """
         handoff = self._prepared.handoffs.get(name)
+        if handoff is not None:
+            handoff.is_begun = True
         return self._stream(handoff) if handoff is not None else self._slices(name)
 
     def _stream(self, handoff: Handoff) -> Iterator[bytes]:
@@ -432,6 +459,8 @@ class Call:
             self.cancel()
             self._driver.join()
             return
+        if self._prepared.leave_chunks():
+            self.cancel()
         try:
             if self._was_raised:
                 self._wait_end(None)
@@ -484,4 +513,4 @@ def start(
     """
     options = Options(timeout, limits, check, env, inherit_env, cwd, stdout, stderr, jobs, keep_going, keep_terminal,
                       grace, encoding, force, context, trace)
-    return Call(prepare(plan_of(programs), files, outputs, values, stdin, options, takes_chunks=True))
+    return Call(prepare(plan_of(programs), files, outputs, values, stdin, options, Way.START))

@@ -17,7 +17,7 @@ __all__ = [
     "Error", "CallError", "TalkError", "UsageError", "TemplateError", "PlanError", "MissingInputError",
     "ProgramNotFoundError", "NotExecutableError", "ProgramError", "OutputMissingError", "InputChangedError",
     "InputError", "OutputError", "LimitError", "CallTimeoutError", "CallCancelledError", "StandstillError",
-    "CallSystemError",
+    "StreamError", "CallSystemError",
 ]
 
 
@@ -174,6 +174,10 @@ class StandstillError(CallError):
     """Everything waits for what will never come."""
 
 
+class StreamError(CallError):
+    """A program used a stream as a pipe can't be used; a seekable file (the mark without its bar) would do."""
+
+
 class CallSystemError(CallError, OSError):
     """The system refused something; `errno` says what."""
 
@@ -194,6 +198,7 @@ KINDS: dict[str, type[CallError]] = {
     "timeout": CallTimeoutError,
     "cancelled": CallCancelledError,
     "standstill": StandstillError,
+    "stream": StreamError,
     "system": CallSystemError,
 }
 

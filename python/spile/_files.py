@@ -1,6 +1,7 @@
 """Inputs and outputs: what a caller may give, and how it is told to a call."""
 from __future__ import annotations
 
+import asyncio
 import errno
 import io
 import os
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["CHUNKS", "BinaryReader", "BinaryWriter", "Input", "Output"]
 
 CHUNK_BYTES = 256 << 10
+FEED_BYTES = 64 << 10
 HELD_BYTES = 1 << 20
 
 
@@ -111,17 +113,17 @@ def chunk_view(chunk: Chunk, name: str, encoding: str) -> memoryview:
         raise TypeError(f"a chunk of '{name}' is bytes or str, not {type(chunk).__name__}") from None
 
 
-class AsyncReader:
-    """Takes an asynchronous iterator's chunks: a task pulls them, the call is told when there is one."""
+class Pulled:
+    """Chunks that something else pulls, a task or a thread: the call is told when there is one."""
 
-    def __init__(self, chunks: AsyncIterable[Chunk], name: str, encoding: str) -> None:
-        self.chunks: AsyncIterator[Chunk] = chunks.__aiter__()
+    def __init__(self, name: str) -> None:
         self.name = name
-        self.encoding = encoding
         self.left = memoryview(b"")
         self.is_ended = False
         self.error: BaseException | None = None
-        self.wanted: Callable[[], object] = lambda: None
+
+    def wanted(self) -> None:
+        """What lay here is used up, or was never there."""
 
     def __call__(self, view: memoryview) -> int | None:
         if self.error is not None:
@@ -133,6 +135,56 @@ class AsyncReader:
         view[:count] = self.left[:count]
         self.left = self.left[count:]
         return count
+
+
+class AsyncReader(Pulled):
+    """Takes an asynchronous iterator's chunks, which a task pulls."""
+
+    def __init__(self, chunks: AsyncIterable[Chunk], name: str, encoding: str) -> None:
+        super().__init__(name)
+        self.chunks: AsyncIterator[Chunk] = chunks.__aiter__()
+        self.encoding = encoding
+        self.was_wanted = asyncio.Event()
+
+    def wanted(self) -> None:
+        self.was_wanted.set()
+
+
+class Feeder(Pulled):
+    """Reads what may wait for long in a thread of its own, so that a started call never stands still for it."""
+
+    def __init__(self, reader: Callable[[memoryview], int | None], name: str) -> None:
+        super().__init__(name)
+        self.reader = reader
+        self.was_wanted = threading.Event()
+        self.is_stopped = False
+
+    def wanted(self) -> None:
+        self.was_wanted.set()
+
+    def start(self, call: _spile.Call) -> None:
+        threading.Thread(target=self.feed, args=(call,), name=f"spile input {self.name}", daemon=True).start()
+
+    def feed(self, call: _spile.Call) -> None:
+        buffer = bytearray(FEED_BYTES)
+        while not self.is_stopped:
+            try:
+                count = self.reader(memoryview(buffer)) or 0
+            except BaseException as error:
+                self.error = error
+                count = 0
+            self.was_wanted.clear()
+            self.is_ended = count == 0
+            self.left = memoryview(buffer)[:count]  # seen by the call only from here on
+            call.resume()
+            if self.is_ended:
+                return
+            self.was_wanted.wait()
+
+    def stop(self) -> None:
+        """The call has ended. A read that still waits is let go: nothing can end it."""
+        self.is_stopped = True
+        self.was_wanted.set()
 
 
 # --------------------------------------------------------------------------------------------------- telling
@@ -163,20 +215,21 @@ OUTPUT_FAULTS: Mapping[int, str] = {
 }
 
 
-def tell_input(call: _spile.Call, name: str, source: Any, encoding: str) -> AsyncReader | None:
-    """Says what goes in under a name. Returns the reader that a task has to feed, if there is one."""
+def tell_input(call: _spile.Call, name: str, source: Any, encoding: str, by_thread: bool) -> Pulled | None:
+    """Says what goes in under a name. Returns the reader that something has to pull for, if there is one: a task for an
+    asynchronous iterable, and where `by_thread` a thread for what is read by calling Python."""
     if isinstance(source, str):
         source = source.encode(encoding)
-    if isinstance(source, os.PathLike):
-        _told(call.input_path, INPUT_FAULTS, name, source)
-    elif isinstance(source, bytes) or _has_buffer(source):  # an mmap has both a buffer and `read`
+    if isinstance(source, bytes) or _has_buffer(source):  # an mmap has both a buffer and `read`
         _told(call.input_memory, INPUT_FAULTS, name, source)
+    elif isinstance(source, os.PathLike):
+        _told(call.input_path, INPUT_FAULTS, name, source)
     elif isinstance(source, io.TextIOBase):
         raise TypeError(f"the file object for '{name}' reads text: open it in binary mode")
     elif isinstance(source, io.FileIO):
         _told(call.input_fd, INPUT_FAULTS, name, source.fileno())
     elif hasattr(source, "read"):
-        _told(call.input_callback, INPUT_FAULTS, name, FileReader(source, name))
+        return _tell_reader(call, name, FileReader(source, name), by_thread)
     elif isinstance(source, int) and not isinstance(source, bool):
         _told(call.input_fd, INPUT_FAULTS, name, source)
     elif isinstance(source, AsyncIterable):
@@ -184,13 +237,19 @@ def tell_input(call: _spile.Call, name: str, source: Any, encoding: str) -> Asyn
         _told(call.input_callback, INPUT_FAULTS, name, reader)
         return reader
     elif isinstance(source, Iterable) and not isinstance(source, Mapping):
-        _told(call.input_callback, INPUT_FAULTS, name, ChunkReader(source, name, encoding))
+        return _tell_reader(call, name, ChunkReader(source, name, encoding), by_thread)
     else:
         raise TypeError(
             f"'{name}' can't be given as {type(source).__name__}: give bytes, str, a pathlib.Path, a binary file "
             "object, or an iterable of chunks"
         )
     return None
+
+
+def _tell_reader(call: _spile.Call, name: str, reader: Callable[[memoryview], int | None], by_thread: bool) -> Feeder | None:
+    feeder = Feeder(reader, name) if by_thread else None
+    _told(call.input_callback, INPUT_FAULTS, name, feeder or reader)
+    return feeder
 
 
 def _has_buffer(source: Any) -> bool:
@@ -214,6 +273,8 @@ class Handoff:
         self.is_waiting = False
         self.is_closed = False
         self.is_unbounded = False
+        self.is_begun = False  # somebody takes its chunks one by one
+        self.is_discarding = False
         self.changed = threading.Condition()
         self.notify_async: Callable[[], object] | None = None
 
@@ -221,6 +282,8 @@ class Handoff:
         with self.changed:
             if len(view) == 0:
                 self.is_closed = True
+            elif self.is_discarding:
+                pass
             elif self.held >= HELD_BYTES and not self.is_unbounded:
                 self.is_waiting = True
                 return False
@@ -258,6 +321,18 @@ class Handoff:
             if self.is_waiting:
                 self.is_waiting = False
                 self.call.resume()
+
+    def is_left(self) -> bool:
+        """Whether somebody began to take its chunks and stopped before the end."""
+        with self.changed:
+            return self.is_begun and (bool(self.chunks) or not self.is_closed)
+
+    def discard(self) -> None:
+        """Nobody will take what comes, nor look for it in the result."""
+        with self.changed:
+            self.chunks.clear()
+            self.is_discarding = True
+        self.release()
 
     def rest(self) -> bytes:
         with self.changed:

@@ -14,7 +14,7 @@ from typing import Any, Literal, overload
 
 from . import _spile
 from ._async import run_async
-from ._call import Call, Options, Prepared, prepare, give_loop, run_prepared, signal_slice, take_loop
+from ._call import Call, Options, Prepared, Way, prepare, give_loop, run_prepared, signal_slice, take_loop
 from ._errors import usage_error
 from ._files import CHUNKS, Input
 from ._programs import AnyProgram, FileInfo, Flow, Plan, plan_of
@@ -117,8 +117,8 @@ class Function:
 
     # ---------------------------------------------------------------------------------------------- one call
 
-    def _prepare(self, inputs: tuple[Any, ...], values: Mapping[str, Any], **how: bool) -> Prepared:
-        return prepare(self.plan, self._bind(inputs, values), self._asked, values, None, self._options, **how)
+    def _prepare(self, inputs: tuple[Any, ...], values: Mapping[str, Any], way: Way = Way.RUN) -> Prepared:
+        return prepare(self.plan, self._bind(inputs, values), self._asked, values, None, self._options, way)
 
     def _bind(self, inputs: tuple[Any, ...], values: Mapping[str, Any]) -> dict[str, Any]:
         """The inputs by name; a call that does not fit is a TypeError, as with any function."""
@@ -170,7 +170,7 @@ class Function:
 
     def start(self, *inputs: Input | None, **values: Any) -> Call:
         """The same, as `spile.start` does."""
-        return Call(self._prepare(inputs, values, takes_chunks=True))
+        return Call(self._prepare(inputs, values, Way.START))
 
     async def run_async(self, *inputs: Any, **values: Any) -> Any:
         """The same on the running asyncio loop; returns what the function returns."""

@@ -357,6 +357,8 @@ class Plan:
     Args:
         programs: templates, vectors or `Program`s.
         optional: outputs that may be missing afterwards.
+        direct: streams that are plain pipes of the kernel between their two programs: the fastest there is, where
+            nothing is counted or limited, a second open does not begin anew, and misuse is not seen.
 
     Raises:
         TemplateError, PlanError, UsageError: what is wrong with them.
@@ -366,18 +368,21 @@ class Plan:
     (('a.s',), ('prog',))
     """
 
-    __slots__ = ("_raw", "_sources", "_optional", "programs", "files", "values", "__weakref__")
+    __slots__ = ("_raw", "_sources", "_optional", "_direct", "programs", "files", "values", "__weakref__")
 
     programs: tuple[ProgramInfo, ...]
     files: tuple[FileInfo, ...]
     values: tuple[ValueInfo, ...]
 
-    def __init__(self, *programs: AnyProgram, optional: Iterable[str] = ()) -> None:
+    def __init__(
+        self, *programs: AnyProgram, optional: Iterable[str] = (), direct: Iterable[str] = ()
+    ) -> None:
         self._sources = tuple(p if isinstance(p, Program) else Program(p) for p in programs)
         self._optional = tuple(optional)
+        self._direct = tuple(direct)
         specs = [program._spec() for program in self._sources]
         try:
-            self._raw = _spile.Plan(specs, self._optional)
+            self._raw = _spile.Plan(specs, self._optional, self._direct)
         except _spile.Refused as refused:
             info = Info(*refused.args)
             raise error_from(info, template=self._template_of(info)) from None
@@ -416,17 +421,19 @@ class Plan:
         return tuple(file.name for file in self.files if file.flow in (Flow.OUTPUT, Flow.INPUT_OUTPUT))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _remake_plan, (self._sources, self._optional)
+        return _remake_plan, (self._sources, self._optional, self._direct)
 
     def __repr__(self) -> str:
         shown = [repr(program.command) if program == Program(program.command) else repr(program) for program in self._sources]
         if self._optional:
             shown.append(f"optional={self._optional!r}")
+        if self._direct:
+            shown.append(f"direct={self._direct!r}")
         return f"spile.Plan({', '.join(shown)})"
 
 
-def _remake_plan(sources: tuple[Program, ...], optional: tuple[str, ...]) -> Plan:
-    return Plan(*sources, optional=optional)
+def _remake_plan(sources: tuple[Program, ...], optional: tuple[str, ...], direct: tuple[str, ...]) -> Plan:
+    return Plan(*sources, optional=optional, direct=direct)
 
 
 @lru_cache(maxsize=128)

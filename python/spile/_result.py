@@ -10,18 +10,20 @@ from . import _spile
 from ._errors import CallError, Info, error_from
 from ._programs import Containment, Plan
 
-__all__ = ["Event", "OutputInfo", "ProgramResult", "Result"]
+__all__ = ["Event", "OutputInfo", "ProgramResult", "Result", "StreamResult"]
 
 NS = 1_000_000_000
 
-EVENT_KINDS = ("", "input_ready", "started", "exited", "output_ready", "delivered", "killed", "notice", "ended")
+CONTAINMENTS = tuple(item.name.lower() for item in Containment)
+
 
 
 class Event(NamedTuple):
     """Something that happened while a call ran: see `trace`."""
 
     kind: str
-    """`input_ready`, `started`, `exited`, `output_ready`, `delivered`, `killed`, `notice` or `ended`."""
+    """`input_ready`, `started`, `exited`, `output_ready`, `delivered`, `killed`, `stream` (an end was opened; `bytes`: how
+    often so far), `notice` or `ended`."""
     time: float
     """Seconds since the call began."""
     program: int | None
@@ -36,7 +38,7 @@ class Event(NamedTuple):
 
 def event_from(fields: tuple[Any, ...]) -> Event:
     kind, time_ns, program, name, text, size, pid, status = fields
-    return Event(EVENT_KINDS[kind], time_ns / NS, None if program < 0 else program, name, text, size, pid, status)
+    return Event(kind, time_ns / NS, None if program < 0 else program, name, text, size, pid, status)
 
 
 class ProgramResult(NamedTuple):
@@ -83,6 +85,39 @@ class OutputInfo(NamedTuple):
     """Permission bits."""
 
 
+class StreamResult(NamedTuple):
+    """What went through a stream; of a direct one only its name is known. Times are seconds since the call began."""
+
+    name: str
+    producer: int | None
+    """The program that writes it; None: it was given."""
+    is_direct: bool
+    writer_opens: int
+    """Of programs, reopens included."""
+    reader_opens: int
+    bytes_in: int
+    """Written."""
+    bytes_out: int
+    """Read, by all readers together."""
+    first: float
+    """When the first byte came out; 0 where none did."""
+    last: float
+    writer_blocked: float
+    """Seconds in which the window was full."""
+    reader_blocked: float
+    """Seconds in which it was empty with a reader there."""
+    window: int
+    """Bytes the window could hold in the end."""
+    window_growths: int
+    """How often it grew, all standing still."""
+
+
+def _stream_result(fields: tuple[Any, ...]) -> StreamResult:
+    name, producer, direct, writers, readers, written, read, first, last, full, empty, window, growths = fields
+    return StreamResult(name, None if producer < 0 else producer, bool(direct), writers, readers, written, read,
+                        first / NS, last / NS, full / NS, empty / NS, window, growths)
+
+
 class Result(Mapping[str, bytes]):
     """What came out of a call: a mapping of names to bytes, and what each program did.
 
@@ -97,7 +132,7 @@ class Result(Mapping[str, bytes]):
         containment: `"namespace"`, `"reaper"` or `"none"`: how well nothing was left behind.
     """
 
-    __slots__ = ("_raw", "_plan", "_index", "_bytes", "_info", "_error", "_programs", "wall", "exit_status",
+    __slots__ = ("_raw", "_plan", "_index", "_bytes", "_info", "_error", "_programs", "_streams", "wall", "exit_status",
                  "containment", "__weakref__")
 
     wall: float
@@ -113,6 +148,7 @@ class Result(Mapping[str, bytes]):
         self._bytes: dict[str, bytes] = dict(chunks)
         self._info: dict[str, OutputInfo] = {}
         self._programs: tuple[ProgramResult, ...] | None = None
+        self._streams: tuple[StreamResult, ...] | None = None
         for index, (name, size, program, is_partial, mode, has_data) in enumerate(raw.outputs()):
             self._info[name] = OutputInfo(size, None if program < 0 else program, bool(is_partial), mode)
             if name not in chunks and (has_data or (size == 0 and not _is_elsewhere(name, elsewhere))):
@@ -120,7 +156,7 @@ class Result(Mapping[str, bytes]):
         error = raw.error()
         self._error = None if error is None else Info(*error)
         self.exit_status, containment, wall_ns = raw.summary()
-        self.containment = Containment(containment).name.lower()
+        self.containment = CONTAINMENTS[containment]
         self.wall = wall_ns / NS
 
     @property
@@ -130,6 +166,14 @@ class Result(Mapping[str, bytes]):
             assert self._raw is not None
             self._programs = tuple(map(_program_result, self._raw.programs()))
         return self._programs
+
+    @property
+    def streams(self) -> tuple[StreamResult, ...]:
+        """What went through each stream."""
+        if self._streams is None:
+            assert self._raw is not None
+            self._streams = tuple(map(_stream_result, self._raw.streams()))
+        return self._streams
 
     @property
     def ok(self) -> bool:
@@ -196,6 +240,7 @@ class Result(Mapping[str, bytes]):
             "info": self._info,
             "error": self._error,
             "programs": self.programs,
+            "streams": self.streams,
             "plan": self._plan,
             "summary": (self.wall, self.exit_status, self.containment),
         }
@@ -207,6 +252,7 @@ class Result(Mapping[str, bytes]):
         self._info = state["info"]
         self._error = state["error"]
         self._programs = state["programs"]
+        self._streams = state["streams"]
         self._plan = state["plan"]
         self.wall, self.exit_status, self.containment = state["summary"]
 

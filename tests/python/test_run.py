@@ -250,9 +250,9 @@ def test_programs_made_without_text():
     odd = spile.File("o {d} d.txt")
     program = spile.Program.from_parts(
         "sh", "-c", 'cat "$1" side; echo "$2 $#"; echo $V', "x", odd, ("--v=", spile.Value("v")), spile.Value("w", many=True),
-        side=[spile.File("side")], variables={"V": ("in:", odd)}, stdout=spile.File("out", spile.Role.WRITE))
+        side=[spile.File("side")], variables={"V": ("v:", odd)}, stdout=spile.File("out", spile.Role.WRITE))
     out = spile.run(program, files={"o {d} d.txt": b"1\n", "side": b"2\n"}, values={"v": "a", "w": ["b", "c"]})
-    assert out["out"] == b"1\n2\n--v=a 4\nin:o {d} d.txt\n"
+    assert out["out"] == b"1\n2\n--v=a 4\nv:o {d} d.txt\n"
     both = spile.Program.from_parts("sh", "-c", "echo out; echo err >&2", merge_stderr=True, piped=True)
     upper = spile.Program.from_parts("tr", "a-z", "A-Z")
     assert spile.run(both, upper).stdout == b"OUT\nERR\n"
