@@ -310,8 +310,8 @@ SPILE_API int spile_ctx_prepare(spile_ctx *ctx, unsigned count);
 /* A loop drives calls inside another event loop: wait until the fd is readable (it is level-triggered; timers and
  * program exits make it readable too), then step. */
 SPILE_API int spile_loop_new(spile_loop **ret_loop);
-SPILE_API spile_loop *
-spile_loop_free(spile_loop *loop);             /* calls still attached are cancelled first: blocks until they ended */
+/* Calls still attached are cancelled first: blocks until they ended; from inside a callback, once the step is over. */
+SPILE_API spile_loop *spile_loop_free(spile_loop *loop);
 SPILE_API int spile_loop_fd(spile_loop *loop); /* owned by the loop */
 /* Does what can be done now, waiting at most `timeout_ns` for something to do (0: not at all; UINT64_MAX: for ever).
  * Returns how many calls are still running. Not from inside a callback (-EBUSY). */
@@ -369,8 +369,8 @@ typedef struct spile_call_options {
 /* One run of a plan. Holds a reference to the plan; `ctx` may be NULL. */
 SPILE_API int spile_call_new(spile_plan *plan, spile_ctx *ctx, const spile_call_options *options,
                              spile_call **ret_call);
-/* A call that still runs is cancelled first: blocks until it ended. Not from a callback of the same call (does
- * nothing). */
+/* A call that still runs is cancelled first: blocks until it ended. Not from a callback while it runs (does nothing);
+ * its own spile_done_fn may. */
 SPILE_API spile_call *spile_call_free(spile_call *call);
 
 /* What goes in. A name that no template holds becomes an extra file in every program's directory. All return -EINVAL

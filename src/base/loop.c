@@ -12,10 +12,12 @@ struct spile_loop {
     int epoll_fd, timer_fd, wake_fd; /* timer_fd -1: an inner loop */
     struct loop_fd timer_source, wake_source;
     struct loop_link timers, users;
+    struct loop_link due; /* timers that are being dispatched */
     size_t user_count;
     uint64_t armed_ns; /* what timer_fd is set to */
     bool is_stepping, is_dead;
-    bool is_polled; /* somebody asked for its descriptor: only then timers must make it readable */
+    bool is_unwanted; /* freed, but still in use */
+    bool is_polled;   /* somebody asked for its descriptor: only then timers must make it readable */
     struct epoll_event batch[LOOP_BATCH]; /* being dispatched: removal clears what is still to come */
     int batch_place, batch_count;
     void *slot;
@@ -71,10 +73,26 @@ static void loop_close(spile_loop *loop) {
     loop->wake_fd = fd_close(loop->wake_fd);
 }
 
-static void loop_after_fork(struct forkguard_node *node) {
-    spile_loop *loop = CONTAINER_OF(node, spile_loop, guard);
+static void detach_timers(struct loop_link *ring) {
+    while (ring->next != ring) {
+        struct loop_timer *timer = timer_of(ring->next);
+        link_remove(&timer->link);
+        timer->loop = NULL;
+    }
+}
+
+void loop_die(spile_loop *loop) {
+    if (loop->is_dead)
+        return;
     loop->is_dead = true;
     loop_close(loop);
+    /* Their owners may go in any order now. */
+    detach_timers(&loop->timers);
+    detach_timers(&loop->due);
+}
+
+static void loop_after_fork(struct forkguard_node *node) {
+    loop_die(CONTAINER_OF(node, spile_loop, guard));
 }
 
 static int loop_make(bool has_timer, spile_loop **ret_loop) {
@@ -84,6 +102,7 @@ static int loop_make(bool has_timer, spile_loop **ret_loop) {
     loop->epoll_fd = loop->timer_fd = loop->wake_fd = -1;
     loop->armed_ns = NS_FOREVER;
     link_init(&loop->timers);
+    link_init(&loop->due);
     link_init(&loop->users);
     forkguard_add(&loop->guard, loop_after_fork);
     int result = loop->epoll_fd = sys_epoll_create();
@@ -111,9 +130,21 @@ int loop_new_inner(spile_loop **ret_loop) {
     return loop_make(false, ret_loop);
 }
 
+static void loop_destroy(spile_loop *loop) {
+    forkguard_remove(&loop->guard);
+    if (loop->slot)
+        loop->slot_free(loop->slot);
+    loop_close(loop);
+    free(loop);
+}
+
 spile_loop *spile_loop_free(spile_loop *loop) {
     if (!loop)
         return NULL;
+    if (loop->is_stepping || (loop->is_dead && loop->user_count > 0)) {
+        loop->is_unwanted = true; /* the end of the step does it, or the last call of a dead one */
+        return NULL;
+    }
     if (!loop->is_dead) {
         for (struct loop_link *link = loop->users.next; link != &loop->users; link = link->next) {
             struct loop_user *user = CONTAINER_OF(link, struct loop_user, link);
@@ -122,11 +153,7 @@ spile_loop *spile_loop_free(spile_loop *loop) {
         while (loop->user_count > 0)
             (void)spile_loop_step(loop, NS_FOREVER);
     }
-    forkguard_remove(&loop->guard);
-    if (loop->slot)
-        loop->slot_free(loop->slot);
-    loop_close(loop);
-    free(loop);
+    loop_destroy(loop);
     return NULL;
 }
 
@@ -156,6 +183,10 @@ int spile_loop_fd(spile_loop *loop) {
 void **loop_slot(spile_loop *loop, void (*free_fn)(void *data)) {
     loop->slot_free = free_fn;
     return &loop->slot;
+}
+
+bool loop_is_stepping(const spile_loop *loop) {
+    return loop->is_stepping;
 }
 
 bool loop_is_dead(const spile_loop *loop) {
@@ -228,11 +259,14 @@ void loop_join(spile_loop *loop, struct loop_user *user) {
 }
 
 void loop_leave(struct loop_user *user) {
-    if (!user->loop)
+    spile_loop *loop = user->loop;
+    if (!loop)
         return;
     link_remove(&user->link);
-    user->loop->user_count--;
+    loop->user_count--;
     user->loop = NULL;
+    if (loop->is_dead && loop->is_unwanted && loop->user_count == 0 && !loop->is_stepping)
+        loop_destroy(loop);
 }
 
 void loop_wake(spile_loop *loop) {
@@ -245,16 +279,14 @@ void loop_wake(spile_loop *loop) {
 
 /* Runs what was due when the step began; what that sets anew waits for the next step, even if it is due at once. */
 static void dispatch_timers(spile_loop *loop) {
-    struct loop_link due;
-    link_init(&due);
     uint64_t now = loop->timers.next == &loop->timers ? 0 : time_now_ns();
     while (loop->timers.next != &loop->timers && timer_of(loop->timers.next)->when_ns <= now) {
         struct loop_link *link = loop->timers.next;
         link_remove(link);
-        link_insert_after(due.previous, link);
+        link_insert_after(loop->due.previous, link);
     }
-    while (due.next != &due) {
-        struct loop_timer *timer = timer_of(due.next);
+    while (loop->due.next != &loop->due) {
+        struct loop_timer *timer = timer_of(loop->due.next);
         link_remove(&timer->link);
         timer->loop = NULL;
         timer->function(timer);
@@ -288,7 +320,7 @@ int spile_loop_step(spile_loop *loop, uint64_t timeout_ns) {
     loop->batch_place = 0;
     loop->batch_count = count < 0 ? 0 : (int)count;
     dispatch_timers(loop);
-    while (loop->batch_place < loop->batch_count) {
+    while (loop->batch_place < loop->batch_count && !loop->is_dead) { /* a callback may have forked */
         struct epoll_event event = loop->batch[loop->batch_place++];
         struct loop_fd *source = event.data.ptr;
         if (source)
@@ -296,6 +328,10 @@ int spile_loop_step(spile_loop *loop, uint64_t timeout_ns) {
     }
     loop->batch_count = 0;
     loop->is_stepping = false;
+    if (loop->is_unwanted) {
+        spile_loop_free(loop);
+        return 0;
+    }
     loop_arm(loop);
     return (int)loop->user_count;
 }

@@ -61,5 +61,8 @@ void loop_wake(spile_loop *loop);
 void **loop_slot(spile_loop *loop, void (*free_fn)(void *data));
 /* A loop without an outer fd to be polled (spile_loop_fd): one timer descriptor less. */
 int loop_new_inner(spile_loop **ret_loop);
-/* In the child of a fork the loop's descriptors are closed without telling epoll, and everything here does nothing. */
+/* In the child of a fork the loop's descriptors are closed without telling epoll, its timers are let go, and everything
+ * here does nothing. Whoever frees there what a timer stands in sees to that first. */
+void loop_die(spile_loop *loop);
 bool loop_is_dead(const spile_loop *loop);
+bool loop_is_stepping(const spile_loop *loop);

@@ -10,6 +10,8 @@ static void after_fork(struct forkguard_node *node) {
     spile_call *call = CONTAINER_OF(node, spile_call, guard);
     call->is_dead = true;
     call->wake_loop = NULL;
+    if (call->user.loop)
+        loop_die(call->user.loop);
     for (size_t i = 0; i < call->program_count; i++) {
         call->programs[i].output.fd = fd_close(call->programs[i].output.fd);
         call->programs[i].error.fd = fd_close(call->programs[i].error.fd);
@@ -148,11 +150,12 @@ spile_call *spile_call_free(spile_call *call) {
     if (!call)
         return NULL;
     if (call->state != CALL_NEW && call->state != CALL_ENDED && !call->is_dead) {
+        if (loop_is_stepping(call->loop))
+            return NULL; /* from inside a callback: it may not */
         call->done_fn = ignore_result;
         spile_call_cancel(call);
         while (call->state != CALL_ENDED)
-            if (spile_loop_step(call->loop, NS_FOREVER) == -EBUSY)
-                return NULL; /* from inside a callback: it may not */
+            (void)spile_loop_step(call->loop, NS_FOREVER);
     }
     forkguard_remove(&call->guard);
     flow_free(call);
@@ -169,6 +172,7 @@ spile_call *spile_call_free(spile_call *call) {
     free(call->programs);
     free(call->deliveries);
     spile_plan_unref(call->plan);
+    loop_leave(&call->user); /* of a loop that died in a fork */
     free(call);
     return NULL;
 }
@@ -458,7 +462,10 @@ int spile_call_attach(spile_call *call, spile_loop *loop, spile_done_fn done_fn,
     call->done_fn = done_fn;
     call->done_user = user;
     call->wake_loop = loop;
-    return run_start(call);
+    int result = run_start(call);
+    if (result < 0)
+        call->wake_loop = NULL;
+    return result;
 }
 
 static void keep_result(void *user, spile_call *call, spile_result *result) {

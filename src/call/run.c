@@ -59,6 +59,10 @@ static void defer_end(spile_call *call) {
 }
 
 static void finish(spile_call *call) {
+    const spile_error *error = spile_result_error(call->result);
+    /* Before the state: while this callback runs, the call can't be freed. */
+    run_trace(call,
+              (spile_event){.kind = SPILE_EVENT_ENDED, .program = -1, .text = error ? error->message : "success"});
     set_state(call, CALL_ENDED);
     loop_timer_clear(&call->deadline);
     loop_timer_clear(&call->grace);
@@ -68,9 +72,6 @@ static void finish(spile_call *call) {
     call->wake_loop = NULL;
     while (call->wakers > 0)
         sched_yield();
-    const spile_error *error = spile_result_error(call->result);
-    run_trace(call,
-              (spile_event){.kind = SPILE_EVENT_ENDED, .program = -1, .text = error ? error->message : "success"});
     /* The callback may free the call. */
     call->done_fn(call->done_user, call, TAKE_POINTER(call->result));
 }

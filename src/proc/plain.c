@@ -97,8 +97,12 @@ int plain_spawn(spile_loop *loop, const struct proc_spec *spec, struct proc *pro
 }
 
 void plain_signal(struct proc *proc, int signal) {
-    if (proc->pidfd >= 0)
-        (void)sys_pidfd_kill(proc->pidfd, signal);
+    if (proc->pidfd < 0)
+        return;
+    (void)sys_pidfd_kill(proc->pidfd, signal);
+    /* Its group too, if it leads one: as long as it is not reaped, the number can be nobody else's. */
+    if (proc->pid > 1)
+        (void)sys_kill(-(pid_t)proc->pid, signal);
 }
 
 void plain_forget(struct proc *proc) {
