@@ -2,108 +2,13 @@
  *
  * Every refusal here comes before anything starts, shows the mark in its template, and names the cure.
  */
-#include "call/plan.h"
-#include "call/template.h"
-
-/* -------------------------------------------------------------------------------- who sees which version */
-
-static const struct file *file_matching(const spile_program *program, const char *name, bool (*role_fits)(spile_role)) {
-    for (int is_loose = 0; is_loose < 2; is_loose++)
-        for (size_t i = 0; i < program->file_count; i++) {
-            const struct file *file = &program->files[i];
-            bool is_plain = !file->is_pattern && !file->is_tree;
-            if (is_plain == !is_loose && role_fits(file->role) && pattern_match(file->name, name))
-                return file;
-        }
-    return NULL;
-}
-
-static bool role_writes(spile_role role) {
-    return role == SPILE_WRITE;
-}
-
-static bool role_any(spile_role role) {
-    (void)role;
-    return true;
-}
-
-const struct file *plan_use_of(const spile_plan *plan, size_t program, const char *name) {
-    return file_matching(plan->programs[program].program, name, role_any);
-}
-
-/* The file by which the program may write the name. What it says of the name itself goes before its patterns: one that
- * reads "a" and writes "*" does not write "a". */
-static const struct file *file_writing(const spile_program *program, const char *name) {
-    for (size_t i = 0; i < program->file_count; i++)
-        if (strcmp(program->files[i].name, name) == 0)
-            return program->files[i].role == SPILE_WRITE ? &program->files[i] : NULL;
-    return file_matching(program, name, role_writes);
-}
-
-/* The program that writes the name first, before any change of it: one that names it, or else the first whose pattern
- * matches. */
-static int writer_of(const spile_plan *plan, size_t except, const char *name) {
-    int by_pattern = PLAN_GIVEN;
-    for (size_t i = 0; i < plan->program_count; i++) {
-        const struct file *file = i == except ? NULL : file_writing(plan->programs[i].program, name);
-        if (file && !file->is_pattern && !file->is_tree)
-            return (int)i;
-        if (file && by_pattern == PLAN_GIVEN)
-            by_pattern = (int)i;
-    }
-    return by_pattern;
-}
-
-int plan_source(const spile_plan *plan, size_t reader, const char *name) {
-    for (size_t i = MIN(reader, plan->program_count); i-- > 0;)
-        if (file_matching(plan->programs[i].program, name, role_changes))
-            return (int)i;
-    return writer_of(plan, reader, name);
-}
-
-bool plan_is_read(const spile_plan *plan, int producer, const char *name) {
-    for (size_t i = 0; i < plan->program_count; i++)
-        if ((int)i != producer && file_matching(plan->programs[i].program, name, role_reads) &&
-            plan_source(plan, i, name) == producer)
-            return true;
-    return false;
-}
-
-bool plan_is_made(const spile_plan *plan, const char *name) {
-    int writer = writer_of(plan, SIZE_MAX, name);
-    if (writer == PLAN_GIVEN)
-        return false;
-    const struct file *file = file_writing(plan->programs[writer].program, name);
-    return !file->is_pattern && !file->is_tree;
-}
-
-int plan_producer(const spile_plan *plan, size_t reader, const struct file *file) {
-    if (!role_reads(file->role))
-        return PLAN_GIVEN;
-    if (!file->is_pattern && !file->is_tree)
-        return plan_source(plan, reader, file->name);
-    for (size_t i = 0; i < plan->program_count; i++)
-        for (size_t j = 0; i != reader && j < plan->programs[i].program->file_count; j++) {
-            const struct file *other = &plan->programs[i].program->files[j];
-            if (role_makes(other->role) && (i < reader || other->role == SPILE_WRITE) &&
-                pattern_overlap(file->name, other->name))
-                return (int)i;
-        }
-    return PLAN_GIVEN;
-}
-
-const struct plan_name *plan_find_name(const spile_plan *plan, const char *name) {
-    for (size_t i = 0; i < plan->name_count; i++)
-        if (strcmp(plan->names[i].name, name) == 0)
-            return &plan->names[i];
-    return NULL;
-}
+#include "call/graph.h"
 
 /* -------------------------------------------------------------------------------- refusals */
 
 /* An error that shows `file`'s mark in the template of `program`. */
-static int refuse(const spile_plan *plan, size_t program, const struct file *file, int number, spile_error **ret_error,
-                  char *summary, char *cure) {
+int graph_refuse(const spile_plan *plan, size_t program, const struct file *file, int number, spile_error **ret_error,
+                 char *summary, char *cure) {
     AUTO_FREE char *owned_summary = summary;
     AUTO_FREE char *owned_cure = cure;
     if (!ret_error)
@@ -117,130 +22,13 @@ static int refuse(const spile_plan *plan, size_t program, const struct file *fil
     return -number;
 }
 
-static char *format(const char *form, ...) __attribute__((format(printf, 1, 2)));
-static char *format(const char *form, ...) {
+char *graph_format(const char *form, ...) {
     char *made = NULL;
     va_list arguments;
     va_start(arguments, form);
     int size = SYS_FAULT(FAULT_ACQUIRE, "vasprintf") ? -1 : vasprintf(&made, form, arguments);
     va_end(arguments);
     return size < 0 ? NULL : made;
-}
-
-/* A name is a stream everywhere or nowhere: whoever reads a pipe runs together with whoever writes it. */
-static int check_streams(const spile_plan *plan, spile_error **ret_error) {
-    for (size_t i = 0; i < plan->program_count; i++)
-        for (size_t j = 0; j < plan->programs[i].program->file_count; j++) {
-            const struct file *file = &plan->programs[i].program->files[j];
-            for (size_t k = 0; k < i && !file->is_pattern && !file->is_tree; k++) {
-                const struct file *other = file_matching(plan->programs[k].program, file->name, role_any);
-                if (!other || other->kind == file->kind)
-                    continue;
-                AUTO_FREE char *label = plan_program_label(plan, k);
-                return refuse(plan, i, file, EINVAL, ret_error,
-                              format("'%s' is %s here, and %s for %s", file->name,
-                                     file->kind == SPILE_STREAM ? "a stream" : "a seekable file",
-                                     other->kind == SPILE_STREAM ? "a stream" : "a seekable file",
-                                     label ? label : "another program"),
-                              format("mark it the same in both: {%s%s%s}", file->role == SPILE_READ ? "<" : ">",
-                                     file->name, file->kind == SPILE_STREAM ? "" : "|"));
-            }
-        }
-    return 0;
-}
-
-/* Whether the two must run at the same time: a stream leads from one to the other, or both read the same one. */
-static bool are_tied(const spile_plan *plan, size_t a, size_t b) {
-    const spile_program *program = plan->programs[a].program;
-    if (b == a + 1 && plan->programs[a].is_piped)
-        return true;
-    for (size_t i = 0; i < program->file_count; i++)
-        if (program->files[i].kind == SPILE_STREAM &&
-            file_matching(plan->programs[b].program, program->files[i].name, role_any))
-            return true;
-    return false;
-}
-
-/* Programs that are tied, however far around, get the number of the first of them; then the numbers are made dense. */
-static void make_groups(spile_plan *plan) {
-    for (size_t i = 0; i < plan->program_count; i++)
-        plan->programs[i].group = i;
-    for (size_t i = 0; i < plan->program_count; i++)
-        for (size_t j = i + 1; j < plan->program_count; j++) {
-            size_t from = plan->programs[j].group, to = plan->programs[i].group;
-            if (from == to || !are_tied(plan, i, j))
-                continue;
-            for (size_t k = 0; k < plan->program_count; k++)
-                if (plan->programs[k].group == MAX(from, to))
-                    plan->programs[k].group = MIN(from, to);
-        }
-    plan->group_count = 0;
-    for (size_t i = 0; i < plan->program_count; i++) {
-        size_t first = plan->programs[i].group;
-        plan->programs[i].group = first == i ? plan->group_count++ : plan->programs[first].group;
-    }
-}
-
-bool plan_is_direct(const spile_plan *plan, const char *name) {
-    for (size_t i = 0; i < plan->direct_count; i++)
-        if (strcmp(plan->direct[i], name) == 0)
-            return true;
-    for (size_t i = 0; i < plan->program_count; i++)
-        for (size_t j = 0; j < plan->programs[i].program->file_count; j++) {
-            const struct file *file = &plan->programs[i].program->files[j];
-            if (file->flags & SPILE_FILE_DIRECT && strcmp(file->name, name) == 0)
-                return true;
-        }
-    return false;
-}
-
-/* Pipes between the programs of a group. */
-static size_t count_pipes(const spile_plan *plan, size_t group) {
-    size_t pipes = 0;
-    for (size_t i = 0; i < plan->program_count; i++) {
-        if (plan->programs[i].group != group)
-            continue;
-        pipes += plan->programs[i].is_piped;
-        for (size_t j = 0; j < plan->programs[i].program->file_count; j++) {
-            const struct file *file = &plan->programs[i].program->files[j];
-            pipes += file->kind == SPILE_STREAM && file->role == SPILE_READ &&
-                     writer_of(plan, i, file->name) != PLAN_GIVEN;
-        }
-    }
-    return pipes;
-}
-
-/* A group hangs together: as many pipes as programs, or more, and somewhere they go round. */
-static bool has_ring(const spile_plan *plan, size_t group) {
-    size_t programs = 0;
-    for (size_t i = 0; i < plan->program_count; i++)
-        programs += plan->programs[i].group == group;
-    return count_pipes(plan, group) >= programs;
-}
-
-static int check_direct(const spile_plan *plan, size_t program, const struct file *file, spile_error **ret_error) {
-    size_t readers = 0;
-    if (!plan_is_direct(plan, file->name))
-        return 0;
-    for (size_t i = 0; i < plan->program_count; i++) {
-        const struct file *other = file_matching(plan->programs[i].program, file->name, role_reads);
-        readers += other != NULL;
-    }
-    const char *cure = "take the word 'direct' from it: spile then passes the bytes on";
-    if (file->kind != SPILE_STREAM)
-        return refuse(plan, program, file, EINVAL, ret_error, format("'%s' is direct, and no stream", file->name),
-                      format("mark it as a stream: {%s%s|}", file->role == SPILE_READ ? "<" : ">", file->name));
-    if (readers != 1 || writer_of(plan, SIZE_MAX, file->name) == PLAN_GIVEN)
-        return refuse(
-            plan, program, file, EINVAL, ret_error,
-            format("'%s' is direct, and has not exactly one program that writes it and one that reads it", file->name),
-            format("%s", cure));
-    if (has_ring(plan, plan->programs[program].group))
-        return refuse(plan, program, file, EINVAL, ret_error,
-                      format("'%s' is direct, and the streams and bars around it form a ring, on which it could hang",
-                             file->name),
-                      format("%s", cure));
-    return 0;
 }
 
 /* One writer a name, none after a change of it, and no name that is both a file and a directory. */
@@ -252,17 +40,19 @@ static int check_writer(const spile_plan *plan, size_t program, const struct fil
                 continue;
             AUTO_FREE char *label = plan_program_label(plan, MIN(i, program));
             if (other->files[j].role == SPILE_WRITE && !file->is_pattern && !file->is_tree)
-                return refuse(plan, MAX(i, program), i > program ? &other->files[j] : file, EINVAL, ret_error,
-                              format("'%s' has two writers, %s and another", file->name, label ? label : "one program"),
-                              format("give one of the two files another name, or mark it {<>%s} where it is changed "
-                                     "in place",
-                                     file->name));
+                return graph_refuse(
+                    plan, MAX(i, program), i > program ? &other->files[j] : file, EINVAL, ret_error,
+                    graph_format("'%s' has two writers, %s and another", file->name, label ? label : "one program"),
+                    graph_format("give one of the two files another name, or mark it {<>%s} where it is changed "
+                                 "in place",
+                                 file->name));
             if (role_changes(other->files[j].role) && i < program)
-                return refuse(
+                return graph_refuse(
                     plan, program, file, EINVAL, ret_error,
-                    format("'%s' is written here after %s changes it in place", file->name, label ? label : "another"),
-                    format("the written order counts for a file that is changed in place: put its writer "
-                           "before the programs that change it"));
+                    graph_format("'%s' is written here after %s changes it in place", file->name,
+                                 label ? label : "another"),
+                    graph_format("the written order counts for a file that is changed in place: put its writer "
+                                 "before the programs that change it"));
         }
     }
     return 0;
@@ -276,11 +66,11 @@ static int check_directories(const spile_plan *plan, size_t program, spile_error
             size_t size = strlen(file->name);
             if (!file->is_tree && !file->is_pattern && strncmp(under->name, file->name, size) == 0 &&
                 under->name[size] == '/')
-                return refuse(
+                return graph_refuse(
                     plan, program, under, EINVAL, ret_error,
-                    format("'%s' is a file here, and '%s' needs it to be a directory", file->name, under->name),
-                    format("rename one of them, or mark the directory as a tree: {%s%s/}",
-                           file->role == SPILE_READ ? "<" : ">", file->name));
+                    graph_format("'%s' is a file here, and '%s' needs it to be a directory", file->name, under->name),
+                    graph_format("rename one of them, or mark the directory as a tree: {%s%s/}",
+                                 file->role == SPILE_READ ? "<" : ">", file->name));
         }
     return 0;
 }
@@ -292,35 +82,17 @@ static int check_ambiguous(const spile_plan *plan, size_t reader, const struct f
     int source = plan_source(plan, reader, file->name);
     if (source == PLAN_GIVEN)
         return 0;
-    const struct file *first = file_writing(plan->programs[source].program, file->name);
+    const struct file *first = graph_file_writing(plan->programs[source].program, file->name);
     bool is_changed = (size_t)source < reader &&
-                      file_matching(plan->programs[source].program, file->name, role_changes);
+                      graph_file_matching(plan->programs[source].program, file->name, role_changes);
     if (is_changed || !first || (!first->is_pattern && !first->is_tree))
         return 0;
     for (size_t i = (size_t)source + 1; i < plan->program_count; i++)
-        if (i != reader && file_writing(plan->programs[i].program, file->name))
-            return refuse(plan, reader, file, EINVAL, ret_error,
-                          format("'%s' may come from programs %d and %zu, whose patterns both match it", file->name,
-                                 source + 1, i + 1),
-                          format("mark it {+>%s} in the program that writes it", file->name));
-    return 0;
-}
-
-static int check_bars(const spile_plan *plan, spile_error **ret_error) {
-    for (size_t i = 0; i < plan->program_count; i++) {
-        const struct plan_program *program = &plan->programs[i];
-        if (!program->is_piped)
-            continue;
-        const spile_program *next = i + 1 < plan->program_count ? plan->programs[i + 1].program : NULL;
-        if (!next)
-            return error_set(ret_error, SPILE_ERROR_PLAN, EINVAL,
-                             "the last program is piped into the next, and there is none");
-        if (program->program->tied[1] >= 0 || next->tied[0] >= 0)
-            return error_set(ret_error, SPILE_ERROR_PLAN, EINVAL,
-                             "programs %zu and %zu are joined by a bar, and one of them ties that stream to a file: "
-                             "drop the bar or the tie",
-                             i + 1, i + 2);
-    }
+        if (i != reader && graph_file_writing(plan->programs[i].program, file->name))
+            return graph_refuse(plan, reader, file, EINVAL, ret_error,
+                                graph_format("'%s' may come from programs %d and %zu, whose patterns both match it",
+                                             file->name, source + 1, i + 1),
+                                graph_format("mark it {+>%s} in the program that writes it", file->name));
     return 0;
 }
 
@@ -358,7 +130,7 @@ static bool is_said_optional(const spile_plan *plan, const struct file *file) {
 /* Whether anything that is given under this name may be missing: every program that sees it only appends to it. */
 static bool is_given_optional(const spile_plan *plan, const char *name) {
     for (size_t i = 0; i < plan->program_count; i++) {
-        const struct file *file = file_matching(plan->programs[i].program, name, role_reads);
+        const struct file *file = graph_file_matching(plan->programs[i].program, name, role_reads);
         if (file && plan_source(plan, i, name) == PLAN_GIVEN && file->role != SPILE_APPEND)
             return false;
     }
@@ -389,7 +161,7 @@ static spile_flow name_flow(const spile_plan *plan, const struct plan_name *name
     int last = plan_source(plan, SIZE_MAX, name->name);
     if (last == PLAN_GIVEN)
         return SPILE_INPUT;
-    if (writer_of(plan, SIZE_MAX, name->name) == PLAN_GIVEN)
+    if (graph_writer_of(plan, SIZE_MAX, name->name) == PLAN_GIVEN)
         return SPILE_INPUT_OUTPUT;
     return plan_is_read(plan, last, name->name) ? SPILE_INTERMEDIATE : SPILE_OUTPUT;
 }
@@ -439,13 +211,14 @@ static int add_edge(spile_plan *plan, size_t writer, size_t reader, const struct
     struct plan_program *program = &plan->programs[reader];
     if (plan->programs[writer].group == program->group) {
         AUTO_FREE char *label = plan_program_label(plan, writer);
-        return refuse(plan, reader, file, EINVAL, ret_error,
-                      format("'%s' can't be complete before this program starts: %s, which writes it, runs at the "
-                             "same time (a bar or a stream joins them)",
-                             file->name, label ? label : "its writer"),
-                      format("drop the bar or the stream between the two programs, or make a stream of this file too: "
-                             "{<%s|} and {>%s|}",
-                             file->name, file->name));
+        return graph_refuse(
+            plan, reader, file, EINVAL, ret_error,
+            graph_format("'%s' can't be complete before this program starts: %s, which writes it, runs at the "
+                         "same time (a bar or a stream joins them)",
+                         file->name, label ? label : "its writer"),
+            graph_format("drop the bar or the stream between the two programs, or make a stream of this file too: "
+                         "{<%s|} and {>%s|}",
+                         file->name, file->name));
     }
     for (size_t i = 0; i < program->after_count; i++)
         if (program->after[i] == writer)
@@ -550,10 +323,11 @@ static int refuse_ring(const struct ring_search *search, spile_error **ret_error
                     file ? file->name : "a file");
     }
     const struct file *file = waited_file(plan, last, plan->programs[search->path[start]].group);
-    return refuse(plan, last, file, EINVAL, ret_error,
-                  format("these programs wait for one another's files: %s", ring.data ? ring.data : ""),
-                  format("a seekable file is read when its writer has ended: break the ring by other file names, or "
-                         "mark what is changed in place {<>name}"));
+    return graph_refuse(
+        plan, last, file, EINVAL, ret_error,
+        graph_format("these programs wait for one another's files: %s", ring.data ? ring.data : ""),
+        graph_format("a seekable file is read when its writer has ended: break the ring by other file names, or "
+                     "mark what is changed in place {<>name}"));
 }
 
 static int check_rings(const spile_plan *plan, spile_error **ret_error) {
@@ -578,7 +352,7 @@ static int check_files(const spile_plan *plan, size_t program, spile_error **ret
         if (result >= 0)
             result = check_ambiguous(plan, program, file, ret_error);
         if (result >= 0)
-            result = check_direct(plan, program, file, ret_error);
+            result = ties_check_direct(plan, program, file, ret_error);
     }
     return result;
 }
@@ -588,10 +362,10 @@ int plan_check(spile_plan *plan, spile_error **ret_error) {
         return error_set(ret_error, SPILE_ERROR_PLAN, EINVAL, "there is no program to run");
     for (size_t i = 0; i < plan->program_count; i++)
         plan->programs[i].after_count = 0;
-    make_groups(plan);
-    int result = check_streams(plan, ret_error);
+    ties_make_groups(plan);
+    int result = ties_check_streams(plan, ret_error);
     if (result >= 0)
-        result = check_bars(plan, ret_error);
+        result = ties_check_bars(plan, ret_error);
     for (size_t i = 0; i < plan->program_count && result >= 0; i++)
         result = check_files(plan, i, ret_error);
     if (result >= 0)
