@@ -162,6 +162,7 @@ static int open_target(struct delivery *delivery) {
         if (result < 0)
             return result;
     }
+    free(TAKE_POINTER(delivery->target)); /* of an earlier try: a FIFO that nobody read */
     int result = path.failed ? -ENOMEM : target_follow(path.data, &delivery->target);
     if (result < 0)
         return result;

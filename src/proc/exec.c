@@ -9,6 +9,17 @@
  */
 #include "proc/exec.h"
 
+#ifdef __has_feature
+#if __has_feature(address_sanitizer) && !defined(__SANITIZE_ADDRESS__)
+#define __SANITIZE_ADDRESS__ 1
+#endif
+#endif
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_UNPOISON_MEMORY_REGION(address, size) ((void)(address), (void)(size))
+#endif
+
 enum { STACK_SIZE = 16 * 1024, SIGNAL_LAST = 64, MASK_SIZE = SIGNAL_LAST / 8 };
 
 struct child {
@@ -199,6 +210,7 @@ int exec_start(const struct exec_plan *plan, pid_t *ret_pid, int *ret_pidfd, enu
     int result = sys_clone(detached ? child_between : child_main, stacks[0] + STACK_SIZE, flags, &child,
                            ret_pidfd ? &pidfd : NULL);
     pid_t pid = result;
+    ASAN_UNPOISON_MEMORY_REGION(stacks, sizeof(stacks)); /* the children's frames never returned */
     if (result >= 0) {
         result = child.result;
         if (detached || result < 0)
