@@ -58,6 +58,7 @@ static void on_failed(struct proc *proc, enum proc_stage stage, int error_number
     struct job *job = CONTAINER_OF(proc, struct job, proc);
     ck_assert(!job->is_ended);
     job->is_failed = job->is_ended = true;
+    job->status = -1; /* no status is that */
     job->stage = stage;
     job->error_number = error_number;
 }

@@ -139,7 +139,7 @@ static int limit_cpu(uint64_t seconds) {
 }
 
 /* What never returns in our memory may leave no trace in a sanitizer's books, which are the parent's. */
-#define NO_RETURN_SEEN __attribute__((no_sanitize_thread))
+#define NO_RETURN_SEEN __attribute__((no_sanitize_thread, no_sanitize_address))
 
 NO_RETURN_SEEN _Noreturn static void leave(int status) {
     for (;;)
