@@ -14,6 +14,7 @@ BUILD = pathlib.Path(os.environ.get("SPILE_BUILD", SOURCE / "build")).resolve()
 PACKAGE = BUILD / "python"
 
 os.environ["PYTHONPATH"] = str(PACKAGE)
+os.environ["PATH"] = "/usr/local/bin:/usr/bin:/bin"  # no directory that a user can't look into
 sys.path[:0] = [str(PACKAGE), str(SOURCE / "tests" / "python")]
 if subprocess.run([sys.executable, "-c", "import spile"], capture_output=True).returncode != 0:
     sys.modules["spile"] = None  # importorskip takes it from here

@@ -103,6 +103,8 @@ def test_the_ways_to_run_say_the_same():
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
+    if not os.access(BUILD, os.W_OK):
+        pytest.skip("the build folder is another user's, and meson writes a log into it")
     root = tmp_path_factory.mktemp("installed")
     subprocess.run(["meson", "install", "-C", str(BUILD), "--no-rebuild", "--quiet", "--destdir", str(root)], check=True,
                    stdout=subprocess.DEVNULL)
