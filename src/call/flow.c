@@ -43,27 +43,28 @@ static const char *fault_text(enum stream_fault fault) {
     return "%s and the stream '%s': the system refused";
 }
 
-static void on_failed(struct stream_owner *owner, struct stream *stream, enum stream_fault fault, int number,
-                      const char *path) {
-    spile_call *call = CONTAINER_OF(owner, spile_call, stream_owner);
-    const struct flow *flow = flow_of(call, stream);
+static spile_error *fault_error(const struct flow *flow, enum stream_fault fault, int number, int program) {
     bool is_reader = fault == STREAM_FAULT_INPUT_AGAIN || fault == STREAM_FAULT_TWO_READERS;
-    if (call->state != CALL_RUNNING || !flow)
-        return;
-    int program = program_at(flow, path);
-    const char *name = flow->name;
     AUTO_TEXT text = {0};
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
-    text_printf(&text, fault_text(fault), call->programs[program].label, name);
+    text_printf(&text, fault_text(fault), flow->call->programs[program].label, flow->name);
 #pragma GCC diagnostic pop
     if (fault == STREAM_FAULT_SYSTEM)
         text_printf(&text, " (%s)", strerror(number));
     else
-        text_printf(&text, ": drop the bar from the mark, {%s%s}", is_reader ? "<" : ">", name);
-    run_fail(call, error_with(error_new(fault == STREAM_FAULT_SYSTEM ? SPILE_ERROR_SYSTEM : SPILE_ERROR_STREAM, "%s",
-                                        text.data ? text.data : name),
-                              number, program, -1));
+        text_printf(&text, ": drop the bar from the mark, {%s%s}", is_reader ? "<" : ">", flow->name);
+    return error_with(error_new(fault == STREAM_FAULT_SYSTEM ? SPILE_ERROR_SYSTEM : SPILE_ERROR_STREAM, "%s",
+                                text.data ? text.data : flow->name),
+                      number, program, -1);
+}
+
+static void on_failed(struct stream_owner *owner, struct stream *stream, enum stream_fault fault, int number,
+                      const char *path) {
+    spile_call *call = CONTAINER_OF(owner, spile_call, stream_owner);
+    const struct flow *flow = flow_of(call, stream);
+    if (call->state == CALL_RUNNING && flow)
+        run_fail(call, fault_error(flow, fault, number, program_at(flow, path)));
 }
 
 static void flow_feed(struct flow *flow);
@@ -445,6 +446,11 @@ int flow_join(spile_call *call, size_t program, int *ret_in, int *ret_out) {
     return 0;
 }
 
+static size_t half_of_memory(void) {
+    long pages = sysconf(_SC_PHYS_PAGES), page_bytes = sysconf(_SC_PAGESIZE);
+    return pages > 0 && page_bytes > 0 ? (size_t)pages / 2 * (size_t)page_bytes : SIZE_MAX / 4;
+}
+
 int flow_begin(spile_call *call, size_t group, spile_error **ret_error) {
     struct stream_room *room = &call->stream_room;
     if (!room->owner) {
@@ -455,7 +461,7 @@ int flow_begin(spile_call *call, size_t group, spile_error **ret_error) {
                                      .root = cell_root_fd(call->cell),
                                      .window = FLOW_WINDOW,
                                      .limit_bytes = call->options.limits.file_bytes ? call->options.limits.file_bytes
-                                                                                    : SIZE_MAX / 4};
+                                                                                    : half_of_memory()};
     }
     for (size_t i = 0; i < call->program_count; i++) {
         const spile_program *owner = call->plan->programs[i].program;
@@ -528,6 +534,10 @@ int flow_check(spile_call *call, size_t program, spile_error **ret_error) {
         if (flow->producer != (int)program || !flow->stream || stream_was_opened_by_writer(flow->stream) ||
             (name && name->is_optional))
             continue;
+        if (stream_is_replaced(flow->stream)) {
+            *ret_error = fault_error(flow, STREAM_FAULT_REPLACED, 0, (int)program);
+            return -EPROTO;
+        }
         *ret_error = error_with(error_new(SPILE_ERROR_OUTPUT_MISSING,
                                           "%s ended well without opening the stream '%s': check the name it is told to "
                                           "write, or declare the output optional",

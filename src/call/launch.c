@@ -128,7 +128,7 @@ static spile_error *program_error(const struct run_program *program) {
     bool reader_ended = fate_of_readers(program) == READERS_ENDED_WELL;
     if (reader_ended && !signal)
         text_puts(&text, "; what reads from it had ended well before: if that is why, accept its status");
-    if (kind == SPILE_ERROR_PROGRAM)
+    else if (kind == SPILE_ERROR_PROGRAM)
         text_stream_hint(&text, program);
     text_tail(&text, program);
     return error_with(error_new(kind, "%s", text.data ? text.data : program->label), 0, (int)program->index, -1);

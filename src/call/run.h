@@ -214,7 +214,7 @@ struct spile_call {
     struct stream_room stream_room;
     struct stream_owner stream_owner;
     struct loop_timer look; /* for a standstill */
-    uint64_t look_progress, look_step_ns;
+    uint64_t look_progress, look_step_ns, still_since_ns;
     bool is_looking;
     char *seems_stuck; /* what the last look saw, for the deadline */
 

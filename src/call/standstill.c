@@ -7,16 +7,38 @@
  */
 #include "call/flow.h"
 
-static const uint64_t first_step_ns = NS_PER_MS, longest_step_ns = 100 * NS_PER_MS;
-enum { LOOK_INODES = 256, STUCK_LINES = 6 };
+static const uint64_t first_step_ns = NS_PER_MS, longest_step_ns = 100 * NS_PER_MS, idle_step_ns = NS_PER_SECOND;
+/* What is quiet and can't be proved to stand still may only sleep. A window grows all the same, for the programs of
+ * which nothing can be proved, but the wait for it is as long as the window is large: so much memory for so much time.
+ */
+static const uint64_t patience_ns_per_byte = 400;
+enum { LOOK_INODES = 1300, STUCK_LINES = 6 };
 
 static void look_due(struct loop_timer *timer);
 
+/* A stream can be waited for though all of it was passed on: by who opened it for writing too, or too late. */
+enum streams_left { STREAMS_NONE, STREAMS_PASSED_ON, STREAMS_FLOW };
+
+static enum streams_left streams_left(const spile_call *call) {
+    enum streams_left left = STREAMS_NONE;
+    for (const struct flow *flow = call->flows; flow; flow = flow->next) {
+        if (flow->is_direct || (flow->stream && !stream_is_over(flow->stream)))
+            return STREAMS_FLOW;
+        for (size_t i = 0; i < call->program_count; i++)
+            if (!call->programs[i].is_exited && (flow->readers[i] >= 0 || flow->producer == (int)i))
+                left = STREAMS_PASSED_ON;
+    }
+    return left;
+}
+
 static void look_again(spile_call *call, bool has_moved) {
-    if (has_moved || call->look_step_ns == 0)
+    if (has_moved || call->look_step_ns == 0) {
         call->look_step_ns = first_step_ns;
-    else
-        call->look_step_ns = MIN(call->look_step_ns * 2, longest_step_ns);
+        call->still_since_ns = time_now_ns();
+    } else {
+        call->look_step_ns = MIN(call->look_step_ns * 2,
+                                 streams_left(call) == STREAMS_FLOW ? longest_step_ns : idle_step_ns);
+    }
     call->look_progress = call->stream_room.progress;
     loop_timer_set(call->loop, &call->look, time_now_ns() + call->look_step_ns, look_due);
 }
@@ -36,7 +58,6 @@ struct inode_list {
     struct cell_inode items[LOOK_INODES];
     size_t count;
     uint64_t device; /* of the call's files */
-    bool is_foreign; /* of what is added next */
     bool is_full;
 };
 
@@ -52,7 +73,7 @@ static void add_stream_inode(void *user, const struct stream *stream, int reader
     struct inode_list *list = user;
     (void)stream;
     (void)reader;
-    add_inode(list, list->device, inode, list->is_foreign);
+    add_inode(list, list->device, inode, true);
 }
 
 static void add_descriptor(struct inode_list *list, int fd, bool is_foreign) {
@@ -61,17 +82,14 @@ static void add_descriptor(struct inode_list *list, int fd, bool is_foreign) {
         add_inode(list, status.st_dev, status.st_ino, is_foreign);
 }
 
+/* What the cell can't know by itself: it takes every named pipe among its files for ours. */
 static void list_inodes(const spile_call *call, struct inode_list *list) {
     struct stat status;
     if (fstat(cell_root_fd(call->cell), &status) == 0)
         list->device = status.st_dev;
-    for (const struct flow *flow = call->flows; flow; flow = flow->next) {
-        if (flow->is_direct)
-            add_inode(list, list->device, flow->direct_inode, false);
-        list->is_foreign = flow->stream && stream_waits_for_host(flow->stream);
-        if (flow->stream)
+    for (const struct flow *flow = call->flows; flow; flow = flow->next)
+        if (flow->stream && stream_waits_for_host(flow->stream))
             stream_visit_inodes(flow->stream, add_stream_inode, list);
-    }
     for (size_t i = 0; i < call->program_count; i++) {
         const struct capture *captures[] = {&call->programs[i].output, &call->programs[i].error};
         for (size_t j = 0; j < ARRAY_SIZE(captures); j++)
@@ -109,8 +127,12 @@ static const struct run_program *program_of(const spile_call *call, const struct
 }
 
 static void text_other_side(struct text *text, const spile_call *call, const struct flow *flow) {
-    if (flow->producer == PLAN_GIVEN) {
+    if (flow->producer == PLAN_GIVEN && !stream_is_over(flow->stream)) {
         text_puts(text, ", which the caller gives");
+        return;
+    }
+    if (stream_is_over(flow->stream)) {
+        text_puts(text, ", of which it was given all: it must have opened it for writing too, and waits for itself");
         return;
     }
     const struct run_program *writer = &call->programs[flow->producer];
@@ -184,26 +206,33 @@ static struct flow *smallest_full(const spile_call *call) {
     return smallest;
 }
 
-static void grow(spile_call *call, struct flow *flow, char *description) {
-    AUTO_FREE char *stuck = description;
-    int result = stream_grow(flow->stream);
-    if (result >= 0) {
-        struct stream_info info;
-        stream_get_info(flow->stream, &info);
-        run_trace(call, (spile_event){.kind = SPILE_EVENT_STREAM,
-                                      .program = flow->producer,
-                                      .name = flow->name,
-                                      .text = "window grew, all stood still",
-                                      .bytes = info.window_bytes});
-    }
-    if (result != -ENOBUFS)
-        return;
+static void fail_at_limit(spile_call *call, const struct flow *flow, const char *stuck) {
     run_fail(call,
              error_with(error_new(SPILE_ERROR_LIMIT,
                                   "the streams stand still with their windows at the call's memory limit; '%s' is "
                                   "full%s%s: give the call more memory, or make a seekable file of it: {>%s}",
                                   flow->name, stuck ? "; " : "", stuck ? stuck : "", flow->name),
                         ENOBUFS, flow->producer, -1));
+}
+
+/* Returns whether something changed. */
+static bool grow(spile_call *call, struct flow *flow, bool is_proved, const char *stuck) {
+    struct stream_info info;
+    stream_get_info(flow->stream, &info);
+    if (!is_proved && time_now_ns() - call->still_since_ns < patience_ns_per_byte * info.window_bytes)
+        return false;
+    int result = stream_grow(flow->stream);
+    if (result == -ENOBUFS && is_proved)
+        fail_at_limit(call, flow, stuck);
+    if (result < 0)
+        return result == -ENOBUFS && is_proved;
+    stream_get_info(flow->stream, &info);
+    run_trace(call, (spile_event){.kind = SPILE_EVENT_STREAM,
+                                  .program = flow->producer,
+                                  .name = flow->name,
+                                  .text = "window grew, all stood still",
+                                  .bytes = info.window_bytes});
+    return true;
 }
 
 static bool poke(spile_call *call, const struct cell_look *look) {
@@ -226,10 +255,8 @@ static void answered(struct cell_owner *owner, const struct cell_look *look) {
     AUTO_FREE char *stuck = describe(call, look);
     struct flow *full = smallest_full(call);
     bool has_changed = settle(call) || poke(call, look);
-    if (!has_changed && full) {
-        grow(call, full, TAKE_POINTER(stuck));
-        has_changed = true;
-    }
+    if (!has_changed && full)
+        has_changed = grow(call, full, look->proved, stuck);
     if (!has_changed && look->proved && stuck) {
         run_fail(call, error_with(error_new(SPILE_ERROR_STANDSTILL,
                                             "the call stands still, and nothing can end that: %s", stuck),
@@ -243,19 +270,12 @@ static void answered(struct cell_owner *owner, const struct cell_look *look) {
     look_again(call, has_changed);
 }
 
-static bool has_running_streams(const spile_call *call) {
-    for (const struct flow *flow = call->flows; flow; flow = flow->next)
-        if (flow->is_direct || (flow->stream && !stream_is_over(flow->stream)))
-            return true;
-    return false;
-}
-
 static void look_due(struct loop_timer *timer) {
     spile_call *call = CONTAINER_OF(timer, spile_call, look);
     if (call->state != CALL_RUNNING)
         return;
     bool has_moved = call->stream_room.progress != call->look_progress;
-    if (has_moved || call->running_count == 0 || !has_running_streams(call)) {
+    if (has_moved || streams_left(call) == STREAMS_NONE) {
         look_again(call, has_moved);
         return;
     }

@@ -119,3 +119,5 @@ void writer_pump(struct stream_writer *writer);
 void writer_refuse(struct stream_writer *writer);
 void writer_exited(struct stream_writer *writer);
 bool writer_is_closed(const struct stream_writer *writer);
+/* What stands at the name must be what we put there. */
+bool writer_is_replaced(const struct stream_writer *writer);

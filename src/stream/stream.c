@@ -396,6 +396,10 @@ bool stream_was_opened_by_writer(const struct stream *stream) {
     return stream->writer && stream->writer->is_opened;
 }
 
+bool stream_is_replaced(const struct stream *stream) {
+    return stream->writer && writer_is_replaced(stream->writer);
+}
+
 bool stream_is_over(const struct stream *stream) {
     if (!stream->is_ended && !(stream->writer && stream->writer->is_refused && stream->writer->is_exited))
         return false;

@@ -112,6 +112,8 @@ int stream_grow(struct stream *stream);
 int fifo_make(struct stream_room *room, char name[32], int *ret_read, int *ret_write);
 
 bool stream_was_opened_by_writer(const struct stream *stream);
+/* Whether something else stands at the writer's name. */
+bool stream_is_replaced(const struct stream *stream);
 /* The end has come and everything was passed on. */
 bool stream_is_over(const struct stream *stream);
 /* Whether the host side is what this stream waits for: given bytes that do not come, a sink that does not take. */

@@ -174,6 +174,8 @@ static bool take(struct stream_writer *writer, struct generation *generation) {
         }
         stream_note(stream, &stream->writer_side, (size_t)size);
         stream_pump(stream);
+        if (generation->fd < 0)
+            return true; /* the last one who wanted it has just left */
     }
     return false;
 }
@@ -226,20 +228,20 @@ bool writer_is_closed(const struct stream_writer *writer) {
     return true;
 }
 
-/* What stands at the name when its program has gone must be what we put there. */
-static void check_name(const struct stream_writer *writer) {
+bool writer_is_replaced(const struct stream_writer *writer) {
     struct stat status;
-    int result = sys_fstatat(writer->stream->room->root, writer->path, &status, AT_SYMLINK_NOFOLLOW);
-    for (const struct generation *generation = writer->generations; generation && result >= 0;
-         generation = generation->next)
+    if (sys_fstatat(writer->stream->room->root, writer->path, &status, AT_SYMLINK_NOFOLLOW) < 0)
+        return true;
+    for (const struct generation *generation = writer->generations; generation; generation = generation->next)
         if (!generation->next && generation->inode == status.st_ino)
-            return;
-    stream_fail(writer->stream, STREAM_FAULT_REPLACED, 0, writer->path);
+            return false;
+    return true;
 }
 
 void writer_exited(struct stream_writer *writer) {
     watch_drain(writer->stream->room->loop);
     writer->is_exited = true;
-    check_name(writer);
+    if (writer_is_replaced(writer))
+        stream_fail(writer->stream, STREAM_FAULT_REPLACED, 0, writer->path);
     writer_pump(writer);
 }
