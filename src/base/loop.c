@@ -328,7 +328,7 @@ int spile_loop_step(spile_loop *loop, uint64_t timeout_ns) {
     }
     loop->batch_count = 0;
     loop->is_stepping = false;
-    if (loop->is_unwanted) {
+    if (TAKE(loop->is_unwanted, false)) {
         spile_loop_free(loop);
         return 0;
     }
