@@ -38,19 +38,21 @@ def kinds(tiny: str, directory: str) -> dict[str, Callable[[], bytes]]:
         os.waitpid(pid, 0)
         return INPUT
 
-    def by_hand() -> bytes:
+    def by_hand(captures: bool) -> bytes:
         with tempfile.TemporaryDirectory(dir=MEMORY) as own:
             with open(f"{own}/in", "wb") as file:
                 file.write(INPUT)
-            subprocess.run([tiny, "in", "out"], cwd=own, check=True)
+            subprocess.run([tiny, "in", "out"], cwd=own, check=True, capture_output=captures)
             with open(f"{own}/out", "rb") as file:
                 return file.read()
 
     return {
         "program": program,
-        "by-hand": by_hand,
+        "by-hand": lambda: by_hand(True),
+        "by-hand-bare": lambda: by_hand(False),
         "function": lambda: bytes(copy(INPUT)),
         "run": lambda: spile.run(plan, files={"in": INPUT})["out"],
+        "run-bare": lambda: spile.run(plan, files={"in": INPUT}, stdout=spile.NULL, stderr=spile.NULL)["out"],
         "subprocess-filter": lambda: subprocess.run(["cat"], input=INPUT, capture_output=True, check=True).stdout,
         "filter": lambda: spile.run(filter_plan, stdin=INPUT).stdout,
         "filter-files": lambda: spile.run("cat <{in} >{out}", files={"in": INPUT})["out"],
@@ -87,9 +89,11 @@ def main() -> None:
 
     rows = [
         ("the program alone, on files that are there", "program", None),
-        ("`subprocess` and a temporary directory in /dev/shm", "by-hand", None),
+        ("`subprocess` and a temporary directory in /dev/shm, standard streams captured", "by-hand", None),
+        ("the same, standard streams inherited", "by-hand-bare", None),
         ("`spile.function`", "function", None),
-        ("`spile.run`", "run", None),
+        ("`spile.run`, standard streams captured", "run", None),
+        ("`spile.run`, standard streams null", "run-bare", None),
         ("`subprocess.run`, a filter", "subprocess-filter", None),
         ("`spile.run`, a filter", "filter", "subprocess-filter"),
         ("`spile.run`, a filter between files", "filter-files", "subprocess-filter"),
@@ -102,9 +106,9 @@ def main() -> None:
         ratios = [median[name] / median[against] for median in medians] if against else []
         shown = f"{statistics.median(ratios):.2f} | {min(ratios):.2f} - {max(ratios):.2f}" if ratios else " | "
         print(f"| {text} | {took:.0f} | {against or ''} | {shown} |")
-    for name in ("function", "run"):
-        ratios = [by_hand / own for by_hand, own in zip(beyond("by-hand"), beyond(name))]
-        print(f"| by hand against `spile.{name}`, both beyond the program | | {name} | {statistics.median(ratios):.2f} | "
+    for name, hand in (("function", "by-hand"), ("run", "by-hand"), ("run-bare", "by-hand-bare")):
+        ratios = [by_hand / own for by_hand, own in zip(beyond(hand), beyond(name))]
+        print(f"| {hand}, both beyond the program | | {name} | {statistics.median(ratios):.2f} | "
               f"{min(ratios):.2f} - {max(ratios):.2f} |")
 
 
