@@ -11,7 +11,7 @@ static const uint64_t first_step_ns = NS_PER_MS, longest_step_ns = 100 * NS_PER_
 /* What is quiet and can't be proved to stand still may only sleep. A window grows all the same, for the programs of
  * which nothing can be proved, but the wait for it is as long as the window is large: so much memory for so much time.
  */
-static const uint64_t patience_ns_per_byte = 400;
+static const uint64_t patience_ns_per_byte = 400, reopen_ns = NS_PER_SECOND;
 enum { LOOK_INODES = 1300, STUCK_LINES = 6 };
 
 static void look_due(struct loop_timer *timer);
@@ -182,11 +182,15 @@ static char *describe(const spile_call *call, const struct cell_look *look) {
 
 /* ------------------------------------------------------------------------------ what follows */
 
-static bool settle(spile_call *call) {
+/* A program that has closed its output may be about to open it again, and only sleep in between. */
+static bool settle(spile_call *call, bool is_proved) {
+    bool is_certain = is_proved || time_now_ns() - call->still_since_ns >= reopen_ns;
     bool has_changed = false;
-    for (struct flow *flow = call->flows; flow; flow = flow->next)
-        if (flow->stream && !has_changed)
+    for (struct flow *flow = call->flows; flow; flow = flow->next) {
+        bool has_exited = flow->producer >= 0 && call->programs[flow->producer].is_exited;
+        if (flow->stream && !has_changed && (is_certain || has_exited))
             has_changed = stream_settle(flow->stream) == 1;
+    }
     return has_changed;
 }
 
@@ -254,7 +258,7 @@ static void answered(struct cell_owner *owner, const struct cell_look *look) {
     }
     AUTO_FREE char *stuck = describe(call, look);
     struct flow *full = smallest_full(call);
-    bool has_changed = settle(call) || poke(call, look);
+    bool has_changed = settle(call, look->proved) || poke(call, look);
     if (!has_changed && full)
         has_changed = grow(call, full, look->proved, stuck);
     if (!has_changed && look->proved && stuck) {

@@ -119,5 +119,7 @@ void writer_pump(struct stream_writer *writer);
 void writer_refuse(struct stream_writer *writer);
 void writer_exited(struct stream_writer *writer);
 bool writer_is_closed(const struct stream_writer *writer);
+/* Whether bytes lie in a pipe of its own that were not taken in. */
+bool writer_has_more(const struct stream_writer *writer);
 /* What stands at the name must be what we put there. */
 bool writer_is_replaced(const struct stream_writer *writer);

@@ -251,20 +251,32 @@ ssize_t stream_splice(struct stream *stream, int from) {
     return size == -EAGAIN || size == -EPIPE ? -EOPNOTSUPP : size;
 }
 
-size_t stream_give(struct stream *stream, const void *data, size_t size) {
-    size_t taken = MIN(size, stream_room_left(stream));
+static bool is_given_wanted(const struct stream *stream) {
     bool is_wanted = stream->sink && !stream->sink_left;
     for (const struct stream_reader *reader = stream->readers; reader; reader = reader->next)
         is_wanted |= !reader_is_served(reader);
-    if (!is_wanted)
-        return size; /* nobody reads it any more */
-    if (stream_add(stream, data, taken) < 0)
-        taken = 0;
-    stream->wants_given = taken < size;
-    if (taken > 0)
+    return is_wanted;
+}
+
+size_t stream_give(struct stream *stream, const void *data, size_t size) {
+    size_t total = 0;
+    stream->wants_given = false;
+    /* What is passed on makes room: only a window that stays full is a reason to come again. */
+    while (total < size && stream_room_left(stream) > 0) {
+        if (!is_given_wanted(stream))
+            return size; /* nobody reads it any more */
+        size_t taken = MIN(size - total, stream_room_left(stream));
+        int result = stream_add(stream, (const char *)data + total, taken);
+        if (result < 0) {
+            stream_fail(stream, STREAM_FAULT_SYSTEM, -result, "");
+            break;
+        }
+        total += taken;
         stream_note(stream, &stream->writer_side, taken);
-    stream_pump(stream);
-    return taken;
+        stream_pump(stream);
+    }
+    stream->wants_given = total < size;
+    return total;
 }
 
 void stream_give_end(struct stream *stream) {
@@ -368,9 +380,9 @@ int stream_settle(struct stream *stream) {
     const struct stream_writer *writer = stream->writer;
     if (!writer || stream->is_ended || !writer->is_opened || writer->is_refused)
         return 0;
-    if (!writer_is_closed(writer) && !writer->is_exited)
+    if (!writer_is_closed(writer) && (!writer->is_exited || writer_has_more(writer)))
         return 0;
-    /* Its opens are closed, or what holds one after the program's exit stands still too. */
+    /* Its opens are closed, or what holds one after the program's exit stands still too, with nothing written. */
     stream->is_ended = true;
     stream_pump(stream);
     return 1;

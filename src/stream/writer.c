@@ -228,6 +228,15 @@ bool writer_is_closed(const struct stream_writer *writer) {
     return true;
 }
 
+bool writer_has_more(const struct stream_writer *writer) {
+    for (const struct generation *generation = writer->generations; generation; generation = generation->next) {
+        struct pollfd poll_fd = {.fd = generation->fd, .events = POLLIN};
+        if (generation->state == GENERATION_OPEN && poll(&poll_fd, 1, 0) > 0 && poll_fd.revents & POLLIN)
+            return true;
+    }
+    return false;
+}
+
 bool writer_is_replaced(const struct stream_writer *writer) {
     struct stat status;
     if (sys_fstatat(writer->stream->room->root, writer->path, &status, AT_SYMLINK_NOFOLLOW) < 0)

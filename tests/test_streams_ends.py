@@ -1,0 +1,253 @@
+"""How the two ends of a stream come and go: reopened, never opened, left early, handed on, misused.
+
+Said of plain shell (mkfifo and `&`); dgsh-tee and pipexec hand out open descriptors, of which none of this can be asked.
+"""
+import os
+import subprocess
+
+import pytest
+from stream_host import host, pattern  # noqa: F401 (host is a fixture)
+
+
+def as_nobody():
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+
+
+# ------------------------------------------------------------------------------------------------ an input, opened again
+
+TWICE = "read {<in|} get 0 200000 close 0 read {<in|} get 1 300000 end 1"
+
+
+def test_input_again_from_a_file(host):
+    """From its start. Shell: the second open gets what the first left in the pipe, or waits for ever."""
+    host.write("in", pattern(300000))
+    host.users(TWICE)
+    host.users("read {<in|} get 0 300000 end 0 close 0 read {<in|} get 1 300000 end 1 read {<in|} get 2 10")
+    with open(host.directory / "in", "rb") as file:
+        host.users(TWICE, words=["in=@9"], preexec_fn=lambda: os.dup2(file.fileno(), 9), pass_fds=[9])
+
+
+def test_input_again_from_a_file_that_was_read_already(host):
+    host.write("in", b"head" + pattern(300000))
+    with open(host.directory / "in", "rb") as file:
+        os.lseek(file.fileno(), 4, os.SEEK_SET)
+        host.users(TWICE, words=["in=-"], stdin=file)
+
+
+def test_input_again_from_a_pipe(host):
+    """What was read is not held any more; bytes from the middle would be wrong ones."""
+    ran = host.run(host.user(TWICE), "in=-", data=pattern(300000))
+    assert ran.status == 123 and b"opens the stream 'in' again" in ran.err and b"{<in}" in ran.err, ran
+
+
+def test_input_again_from_a_program(host):
+    host.fails(host.user("write {>x|} put 0 300000"), host.user(TWICE.replace("in|", "x|")),
+               says=["opens the stream 'x' again", "drop the bar from the mark, {<x}"])
+
+
+def test_a_look_that_reads_nothing_does_not_count(host):
+    """Programs open a file to see whether they can, and then again. Shell: the writer dies of SIGPIPE in between."""
+    host.users("write {>x|} put 0 300000", "read {<x|} close 0 read {<x|} get 1 300000 end 1")
+    host.users("write {>x|} close 0 write {>x|} put 1 300000", "read {<x|} get 0 300000 end 0")
+
+
+def test_two_reads_at_once(host):
+    host.fails(host.user("write {>x|} put 0 3000000"), host.user("read {<x|} get 0 10 read {<x|} get 1 10"),
+               says="opens the stream 'x' while it still reads it, and a pipe can't be read from two places")
+    host.write("in", pattern(300000))
+    host.users("read {<in|} get 0 10 read {<in|} get 1 300000 end 1 get 0 299990 end 0")
+
+
+# ---------------------------------------------------------------------------------------------- an output, opened again
+
+
+def test_output_again_goes_on(host):
+    """Shell: the reader sees the end at the first close, and the second open waits for ever."""
+    again = "write {>x|} put 0 100000 close 0 write {>x|} put 1 100000 close 1 write {>x|} put 2 1"
+    host.users(again, "read {<x|} get 0 100000 again 0 get 0 100000 again 0 get 0 1 end 0")
+    host.users(again)
+    assert host.read("x") == pattern(100000) * 2 + pattern(1)
+
+
+def test_output_truncated_is_not_seen(host):
+    """A reopen that truncates a file can't empty a pipe: documented, and why the bar is the caller's to write."""
+    host.ok("sh -c 'echo one >$1; echo two >$1' sh {>x|}")
+    assert host.read("x") == b"one\ntwo\n"
+
+
+def test_output_again_after_a_sleep(host):
+    """The sleep is no standstill: who sleeps may go on."""
+    host.ok("sh -c 'echo one >$1; sleep 0.3; echo two >$1' sh {>x|}", "cat <{x|} >{y}")
+    assert host.read("y") == b"one\ntwo\n"
+
+
+def test_end_that_a_writer_lives_on_after(host):
+    """It waits for what its reader makes of all of it. Shell: goes well; here all stands still first."""
+    host.users("write {>x|} put 0 1000 close 0 read {<y|} get 1 1000 end 1", "read {<x|} get 0 1000 end 0 write {>y|} put 1 1000")
+
+
+def test_output_again_after_its_end_was_given(host):
+    host.fails(host.user("write {>x|} put 0 1000 close 0 read {<y|} get 1 1 write {>x|}"),
+               host.user("read {<x|} get 0 1000 end 0 write {>y|} put 1 1 pause"),
+               says="opens the stream 'x' for writing again after everything stood still")
+
+
+# ------------------------------------------------------------------------------------------------------- never opened
+
+
+def test_input_never_opened(host):
+    """Shell: the writer waits in open() for ever."""
+    host.write("in", pattern(3_000_000))
+    host.ok("true {<in|}")
+    host.ok("true {<in|}", "in=-", data=pattern(3_000_000))
+
+
+def test_input_never_opened_of_a_program(host):
+    """Nobody wants the data: as with any pipe, its writer gets SIGPIPE."""
+    host.users("write {>x|} put 0 3000000", "exit 0 read {<x|}")
+
+
+def test_output_never_opened(host):
+    """Shell: the reader waits in open() for ever."""
+    host.fails("true {>x|}", "cat {<x|}", says="'true' ended well without opening the stream 'x'")
+    host.fails("true {>x|}", says="'true' ended well without opening the stream 'x'")
+    host.ok("--optional", "x", "true {>x|}", "cat {<x|}")
+
+
+def test_opened_and_nothing_written(host):
+    assert host.users("write {>x|}", "read {<x|} end 0 say ended") == b"ended"
+    host.users("write {>x|}")
+    assert host.read("x") == b""
+
+
+def test_empty_input(host):
+    host.write("in")
+    host.users("read {<in|} end 0")
+    host.users("read {<in|} end 0", words=["in=-"])
+
+
+# ---------------------------------------------------------------------------------------------------------- died
+
+
+def test_died_before_opening(host):
+    """Shell: whoever is on the other side waits for ever."""
+    host.fails("sh -c 'exit 3' sh {>x|}", "cat {<x|} >{y}", status=3, says="'sh' failed with exit status 3")
+    host.fails(host.user("write {>x|} put 0 3000000"), "sh -c 'exit 3' sh {<x|}", status=3, says="'sh' failed with exit status 3")
+    assert host.names() == []
+
+
+@pytest.mark.parametrize("death, status", [("exit 3", 3), ("signal 9", 137), ("signal 11", 139)])
+def test_died_in_the_middle(host, death, status):
+    """Shell: the reader takes what it got for all, ends well, and so does the script."""
+    host.fails(host.user("write {>x|} put 0 100000 " + death), "cat {<x|} >{y}", status=status, says="pipe_user")
+    host.fails(host.user("write {>x|} put 0 100000 " + death), status=status, says="pipe_user")
+    assert host.names() == []
+
+
+# ------------------------------------------------------------------------------------------------------ left early
+
+
+def test_head(host):
+    assert host.ok("seq 100000000 >{x|}", "head -n 1 {<x|}") == b"1\n"
+    assert host.ok("seq 100000000 >{x|}", "head -n 1 <{x|}") == b"1\n"
+    assert host.ok("sh -c 'seq 100000000 >$1; exit $?' sh {>x|}", "head -n 1 {<x|}") == b"1\n"
+
+
+def test_head_of_what_the_caller_gives(host):
+    host.write("in", b"1\n" * 3_000_000)
+    assert host.ok("head -n 1 {<in|}") == b"1\n"
+    yes = subprocess.Popen(["yes"], stdout=subprocess.PIPE)
+    assert host.ok("head -n 1 {<in|}", "in=-", stdin=yes.stdout) == b"y\n"
+    yes.stdout.close()
+    assert yes.wait() == -13
+
+
+def test_one_of_two_readers_leaves(host):
+    """The other one still gets everything."""
+    host.users("write {>x|} put 0 5000000", "read {<x|} get 0 1", "read {<x|} get 0 5000000 end 0")
+
+
+def test_left_while_the_reader_lives_on(host):
+    """Its writer gets SIGPIPE at once, not when the reader has ended."""
+    host.users("write {>x|} put 0 100000000", "read {<x|} get 0 1 close 0 read {<y|} get 1 1", "read {<x|} get 0 1 close 0 write {>y|} put 1 1")
+
+
+def test_python_says_so_by_its_status(host):
+    """It ignores SIGPIPE and ends with 1, which can't be told from a failure: so it is one, with a word about it."""
+    writer = "import sys; [print(i) for i in range(10000000)]"
+    host.fails(f"python3 -c '{writer}' >{{x|}}", "head -n 1 {<x|}", status=1,
+               says=["BrokenPipeError", "what reads from it had ended well before", "accept its status"])
+    host.ok("--ok-status", "python3:0-1", f"python3 -c '{writer}' 2>{{err}} >{{x|}}", "head -n 1 {<x|}")
+
+
+def test_consumer_that_fails_is_the_cause(host):
+    host.fails("seq 100000000 >{x|}", "sh -c 'head -n 1 $1; exit 5' sh {<x|}", status=5, says="'sh' failed with exit status 5")
+    host.fails("seq 100000000 >{x|}", host.user("read {<x|} some 0 signal 9"), status=137, says="pipe_user' was killed by signal 9")
+
+
+# -------------------------------------------------------------------------------------------------------- handed on
+
+
+def test_a_child_goes_on_writing(host):
+    """Its parent has exited, and so the program; but the stream is at its end when the child is."""
+    host.users("write {>x|} put 0 10 child exit 0 rest put 0 5000000", "read {<x|} get 0 5000010 end 0")
+    host.users("write {>x|} put 0 10 child exit 0 rest put 0 5000000")
+    assert host.read("x") == pattern(5000010)
+
+
+@pytest.mark.parametrize("orphan", ["write {>x|} put 0 10 child exit 0 rest pause", "write {>x|} put 0 10 daemon pause"])
+def test_a_child_that_only_holds_it(host, orphan):
+    """Shell: the reader waits for the daemon's end."""
+    host.users(orphan, "read {<x|} get 0 10 end 0")
+    host.users(orphan)
+    assert host.read("x") == pattern(10)
+
+
+def test_a_child_reads(host):
+    host.users("write {>x|} put 0 500000", "read {<x|} child wait exit 0 rest get 0 500000 end 0")
+
+
+# ---------------------------------------------------------------------------------------------------------- misused
+
+
+def test_opened_for_both(host):
+    """It is its own writer, and would wait for its own end. As an ordinary user it may not; root may do everything."""
+    steps = host.user("write {>x|} put 0 10"), host.user("both {<x|} get 0 10 end 0")
+    if os.getuid() == 0:
+        host.fails(*steps, says=["stands still", "waits to read 'x'", "it must have opened it for writing too"])
+        host.directory.chmod(0o777)
+        try:
+            ran = host.run(*steps, preexec_fn=as_nobody)
+        except PermissionError:
+            pytest.skip("the build directory can't be reached by another user than root")
+    else:
+        ran = host.run(*steps)
+    assert ran.status == 1 and b"Permission denied" in ran.err, ran
+
+
+def test_opened_for_both_and_ended_by_itself(host):
+    if os.getuid() == 0:
+        host.users("write {>x|} put 0 10", "both {<x|} get 0 10")
+
+
+@pytest.mark.parametrize("steps", [
+    "unlink {>x|}", "unlink {>x|} make {>x|}", "make t rename t {>x|}", "write {>x|} put 0 10 make t rename t {>x|}",
+    "write {>x|} put 0 10 unlink {>x|}",
+])
+def test_replaced_by_another_file(host, steps):
+    """Shell: the reader waits for ever, or the file is lost."""
+    host.fails(host.user(steps), "cat {<x|} >{y}", says="put something else in the place of the stream 'x': drop the bar from the mark, {>x}")
+    host.fails(host.user(steps), says="put something else in the place of the stream 'x'")
+
+
+def test_input_removed_is_fine(host):
+    host.write("in", pattern(100000))
+    host.users("read {<in|} unlink {<in|} get 0 100000 end 0")
+
+
+def test_a_program_that_seeks_gets_the_hint(host):
+    host.write("in", b"x" * 100)
+    host.fails("python3 -c 'import sys; open(sys.argv[1], \"rb\").seek(10)' {<in|}", status=1,
+               says=["'in' is a pipe here", "drop the bar: {<in}"])
