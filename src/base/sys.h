@@ -139,6 +139,11 @@ int __clone(int (*function)(void *), void *stack, int flags, void *argument, ...
     SYS_ACQUIRE("close_range", (int)syscall(SYS_close_range, first, last, flags))
 #define sys_mount(source, target, type, flags, data) SYS_ACQUIRE("mount", mount(source, target, type, flags, data))
 #define sys_signalfd(mask) SYS_ACQUIRE("signalfd", signalfd(-1, mask, SFD_CLOEXEC | SFD_NONBLOCK))
+#define sys_thread_create(thread, function, argument)                                        \
+    ({                                                                                       \
+        int thread_fault_ = SYS_FAULT(FAULT_ACQUIRE, "pthread_create");                      \
+        -(thread_fault_ ? thread_fault_ : pthread_create(thread, NULL, function, argument)); \
+    })
 #define sys_mkdtemp(path) SYS_ACQUIRE("mkdtemp", mkdtemp(path) ? 0 : -1)
 #define sys_fdopendir(fd) (SYS_FAULT(FAULT_ACQUIRE, "fdopendir") ? (errno = ENOMEM, (DIR *)NULL) : fdopendir(fd))
 #define sys_mmap(size, protection, flags, fd, offset) \
