@@ -473,8 +473,8 @@ SPILE_API int spile_pipe_new_output(const spile_pipe_options *options, spile_pip
 /* One that has not ended is cancelled first; joins the thread. Not from its own callbacks (does nothing). */
 SPILE_API spile_pipe *spile_pipe_free(spile_pipe *pipe);
 
-/* What an input is fed from, one of these, as for calls (spile_call_input_...). -EEXIST: it was said already. -EALREADY:
- * it was started. What has to be opened is opened here. */
+/* What an input is fed from, one of these, as for calls (spile_call_input_...). -EEXIST: it was said already.
+ * -EALREADY: it was started. What has to be opened is opened here. */
 SPILE_API int spile_pipe_feed_memory(spile_pipe *pipe, const void *data, size_t size);
 SPILE_API int spile_pipe_feed_copy(spile_pipe *pipe, const void *data, size_t size);
 SPILE_API int spile_pipe_feed_fd(spile_pipe *pipe, int fd);
@@ -506,10 +506,10 @@ SPILE_API void spile_pipe_cancel(spile_pipe *pipe);
 /* A callback that said -EAGAIN can go on. */
 SPILE_API void spile_pipe_resume(spile_pipe *pipe);
 
-/* Waits until the pipe has ended, at most `timeout_ns` (UINT64_MAX: for ever). 0: it ended well; the negative errno that
- * fits its error; -ETIMEDOUT, with an error of that kind that says what it waits for: it goes on. -EINVAL: it was not
- * started, or is an input of which nothing tells when it ends (set_process, finish). A pipe on a loop is only looked
- * at: step the loop. Not from its own callbacks (-EBUSY). May be called again. */
+/* Waits until the pipe has ended, at most `timeout_ns` (UINT64_MAX: for ever). 0: it ended well; the negative errno
+ * that fits its error; -ETIMEDOUT, with an error of that kind that says what it waits for: it goes on. -EINVAL: it was
+ * not started, or is an input of which nothing tells when it ends (set_process, finish). A pipe on a loop is only
+ * looked at: step the loop. Not from its own callbacks (-EBUSY). May be called again. */
 SPILE_API int spile_pipe_wait(spile_pipe *pipe, uint64_t timeout_ns, spile_error **ret_error);
 /* What an output in memory has brought, also where it failed; the pipe's until it is freed. -EBUSY: it has not ended.
  * -EINVAL: it went elsewhere. */

@@ -37,6 +37,7 @@ static void link_insert_after(struct loop_link *place, struct loop_link *link) {
 }
 
 static void link_remove(struct loop_link *link) {
+    assert(link->previous && link->next);
     link->previous->next = link->next;
     link->next->previous = link->previous;
     link->previous = link->next = NULL;

@@ -20,7 +20,7 @@ static int refuse(const struct collector *collector, spile_error_kind kind, int 
     va_list arguments;
     char *message = NULL;
     va_start(arguments, format);
-    int size = vasprintf(&message, format, arguments);
+    int size = SYS_FAULT(FAULT_ACQUIRE, "vasprintf") ? -1 : vasprintf(&message, format, arguments);
     va_end(arguments);
     *collector->ret_error = error_with(error_new(kind, "%s", size < 0 ? "out of memory" : message), number,
                                        (int)collector->program, -1);

@@ -77,6 +77,16 @@ static int check_directory(const struct request *request, const char *directory,
     return result < 0 ? refuse_target(request, strerror(-result), -result, ret_error) : 0;
 }
 
+/* A file that is replaced, or comes new into its directory. */
+static int check_file(const struct request *request, const char *target, const struct stat *old,
+                      spile_error **ret_error) {
+    bool is_forced = request->flags & SPILE_OUTPUT_FORCE;
+    if (old && !is_forced && (!(old->st_mode & 0222) || sys_faccessat(AT_FDCWD, target, W_OK, AT_EACCESS) < 0))
+        return refuse_target(request, "it is read-only; force it to replace it all the same", EACCES, ret_error);
+    AUTO_FREE char *directory = target_directory(target);
+    return directory ? check_directory(request, directory, ret_error) : -ENOMEM;
+}
+
 static int check_path(const struct request *request, spile_error **ret_error) {
     struct stat status;
     size_t size = strlen(request->path);
@@ -84,17 +94,12 @@ static int check_path(const struct request *request, spile_error **ret_error) {
         return refuse_target(request, "that is not a file's name", EISDIR, ret_error);
     AUTO_FREE char *target = NULL;
     int result = target_follow(request->path, &target);
-    if (result < 0)
-        return refuse_target(request, strerror(-result), -result, ret_error);
-    result = sys_fstatat(AT_FDCWD, target, &status, 0);
-    if (result == -ENOENT || (result >= 0 && S_ISREG(status.st_mode))) {
-        bool is_forced = request->flags & SPILE_OUTPUT_FORCE;
-        if (result >= 0 && !is_forced &&
-            (!(status.st_mode & 0222) || sys_faccessat(AT_FDCWD, target, W_OK, AT_EACCESS) < 0))
-            return refuse_target(request, "it is read-only; force it to replace it all the same", EACCES, ret_error);
-        AUTO_FREE char *directory = target_directory(target);
-        return directory ? check_directory(request, directory, ret_error) : -ENOMEM;
-    }
+    if (result >= 0)
+        result = sys_fstatat(AT_FDCWD, target, &status, 0);
+    if (target && result == -ENOENT)
+        return check_file(request, target, NULL, ret_error);
+    if (result >= 0 && S_ISREG(status.st_mode))
+        return check_file(request, target, &status, ret_error);
     if (result >= 0 && S_ISDIR(status.st_mode))
         return refuse_target(request, "that is a directory", EISDIR, ret_error);
     if (result >= 0)
@@ -144,33 +149,36 @@ static int make_host_parents(const char *path, size_t from) {
     return 0;
 }
 
+/* Where one file of an output goes; the directories above a match of many are made. */
+static int place_of(const struct delivery *delivery, struct text *path) {
+    const struct request *request = delivery->request;
+    const char *name = delivery->item->name;
+    text_puts(path, request->path);
+    if (strcmp(request->name, name) == 0)
+        return path->failed ? -ENOMEM : 0;
+    if (path->size > 0 && path->data[path->size - 1] != '/')
+        text_puts(path, "/");
+    size_t from = path->size;
+    /* A tree's own name stands for its directory: "out/=there" puts out/a at there/a. */
+    text_puts(path, name_is_tree(request->name) ? name + strlen(request->name) : name);
+    return path->failed ? -ENOMEM : make_host_parents(path->data, from > 1 ? from - 1 : 0);
+}
+
 /* Finds what is at the target: a file to be replaced, or something to be written into (target_fd is then its own). */
 static int open_target(struct delivery *delivery) {
-    const struct request *request = delivery->request;
     struct stat status;
     AUTO_TEXT path = {0};
-    text_puts(&path, request->path);
-    bool is_many = strcmp(request->name, delivery->item->name) != 0;
-    if (is_many) {
-        if (path.size > 0 && path.data[path.size - 1] != '/')
-            text_puts(&path, "/");
-        size_t from = path.size;
-        /* A tree's own name stands for its directory: "out/=there" puts out/a at there/a. */
-        const char *name = delivery->item->name;
-        text_puts(&path, name_is_tree(request->name) ? name + strlen(request->name) : name);
-        int result = path.failed ? -ENOMEM : make_host_parents(path.data, from > 1 ? from - 1 : 0);
-        if (result < 0)
-            return result;
-    }
+    int result = place_of(delivery, &path);
     free(TAKE_POINTER(delivery->target)); /* of an earlier try: a FIFO that nobody read */
-    int result = path.failed ? -ENOMEM : target_follow(path.data, &delivery->target);
+    if (result >= 0)
+        result = target_follow(path.data, &delivery->target);
     if (result < 0)
         return result;
     result = sys_fstatat(AT_FDCWD, delivery->target, &status, 0);
+    if (result < 0 && result != -ENOENT)
+        return result;
     if (result < 0 || S_ISREG(status.st_mode))
-        return result < 0 && result != -ENOENT
-                   ? result
-                   : target_open(delivery->target, &delivery->temporary, &delivery->target_fd);
+        return target_open(delivery->target, &delivery->temporary, &delivery->target_fd);
     delivery->is_special = true;
     AUTO_FD fd = sys_openat(AT_FDCWD, delivery->target, O_WRONLY | O_NONBLOCK | O_NOCTTY, 0);
     if (fd < 0)

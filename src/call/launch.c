@@ -41,7 +41,7 @@ static void text_tail(struct text *text, const struct run_program *program) {
     const struct capture *capture = plan_of(program)->program->merge_stderr ? &program->output : &program->error;
     if (!capture->data || capture->sink.writable)
         return;
-    size_t start = capture->size, end = capture->size, lines = 0;
+    size_t start, end = capture->size, lines = 0;
     while (end > 0 && strchr("\n ", capture->data[end - 1]))
         end--;
     for (start = end; start > 0; start--)

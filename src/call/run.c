@@ -12,12 +12,6 @@
 
 static const uint64_t default_grace_ns = NS_PER_SECOND;
 
-static const char *const call_state_names[] = {
-    [CALL_NEW] = "new",           [CALL_LEASING] = "leasing",       [CALL_RUNNING] = "running",
-    [CALL_STOPPING] = "stopping", [CALL_DELIVERING] = "delivering", [CALL_RELEASING] = "releasing",
-    [CALL_ENDED] = "ended",
-};
-
 static void set_state(spile_call *call, enum call_state next) {
     static const unsigned allowed[] = {
         [CALL_NEW] = 1u << CALL_LEASING | 1u << CALL_STOPPING,
@@ -28,7 +22,7 @@ static void set_state(spile_call *call, enum call_state next) {
         [CALL_RELEASING] = 1u << CALL_ENDED,
         [CALL_ENDED] = 0,
     };
-    static_assert(ARRAY_SIZE(allowed) == ARRAY_SIZE(call_state_names), "a state is missing");
+    static_assert(ARRAY_SIZE(allowed) == CALL_ENDED + 1, "a state is missing");
     assert(allowed[call->state] & 1u << next);
     call->state = next;
 }

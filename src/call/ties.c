@@ -2,26 +2,32 @@
 #include "call/graph.h"
 
 /* A name is a stream everywhere or nowhere: whoever reads a pipe runs together with whoever writes it. */
-int ties_check_streams(const spile_plan *plan, spile_error **ret_error) {
-    for (size_t i = 0; i < plan->program_count; i++)
-        for (size_t j = 0; j < plan->programs[i].program->file_count; j++) {
-            const struct file *file = &plan->programs[i].program->files[j];
-            for (size_t k = 0; k < i && !file->is_pattern && !file->is_tree; k++) {
-                const struct file *other = graph_file_matching(plan->programs[k].program, file->name, graph_role_any);
-                if (!other || other->kind == file->kind)
-                    continue;
-                AUTO_FREE char *label = plan_program_label(plan, k);
-                return graph_refuse(plan, i, file, EINVAL, ret_error,
-                                    graph_format("'%s' is %s here, and %s for %s", file->name,
-                                                 file->kind == SPILE_STREAM ? "a stream" : "a seekable file",
-                                                 other->kind == SPILE_STREAM ? "a stream" : "a seekable file",
-                                                 label ? label : "another program"),
-                                    graph_format("mark it the same in both: {%s%s%s}",
-                                                 file->role == SPILE_READ ? "<" : ">", file->name,
-                                                 file->kind == SPILE_STREAM ? "" : "|"));
-            }
-        }
+static int check_kind(const spile_plan *plan, size_t program, const struct file *file, spile_error **ret_error) {
+    for (size_t i = 0; i < program; i++) {
+        const struct file *other = graph_file_matching(plan->programs[i].program, file->name, graph_role_any);
+        if (!other || other->kind == file->kind)
+            continue;
+        AUTO_FREE char *label = plan_program_label(plan, i);
+        bool is_stream = file->kind == SPILE_STREAM;
+        return graph_refuse(plan, program, file, EINVAL, ret_error,
+                            graph_format("'%s' is %s here, and %s for %s", file->name,
+                                         is_stream ? "a stream" : "a seekable file",
+                                         is_stream ? "a seekable file" : "a stream", label ? label : "another program"),
+                            graph_format("mark it the same in both: {%s%s%s}", file->role == SPILE_READ ? "<" : ">",
+                                         file->name, is_stream ? "" : "|"));
+    }
     return 0;
+}
+
+int ties_check_streams(const spile_plan *plan, spile_error **ret_error) {
+    int result = 0;
+    for (size_t i = 0; i < plan->program_count; i++)
+        for (size_t j = 0; j < plan->programs[i].program->file_count && result >= 0; j++) {
+            const struct file *file = &plan->programs[i].program->files[j];
+            if (!file->is_pattern && !file->is_tree)
+                result = check_kind(plan, i, file, ret_error);
+        }
+    return result;
 }
 
 /* Whether the two must run at the same time: a stream leads from one to the other, or both read the same one. */
