@@ -164,6 +164,17 @@ def test_head_of_what_the_caller_gives(host):
     assert yes.wait() == -13
 
 
+def test_what_nobody_reads_is_not_fetched(host):
+    """Its reader has had enough and works on: an endless input must not be read into nothing meanwhile."""
+    feeder = subprocess.Popen(["yes"], stdout=subprocess.PIPE)
+    host.ok("sh -c 'head -n 1 $1 >/dev/null; seq 10000000 >/dev/null' sh {<in|}", "in=-", stdin=feeder.stdout)
+    with open(f"/proc/{feeder.pid}/io", encoding="ascii") as file:
+        written = dict(line.split(": ") for line in file)["wchar"]
+    feeder.kill()
+    feeder.communicate()
+    assert int(written) < 20_000_000
+
+
 def test_one_of_two_readers_leaves(host):
     """The other one still gets everything."""
     host.users("write {>x|} put 0 5000000", "read {<x|} get 0 1", "read {<x|} get 0 5000000 end 0")

@@ -134,7 +134,7 @@ static void wait_for_source(struct flow *flow) {
         fail_source(flow, result);
 }
 
-/* Gives the stream what waits; false where it has no room. */
+/* Gives the stream what waits; false where it has no room, or nobody wants more. */
 static bool give_pending(struct flow *flow) {
     while (flow->pending_size > 0) {
         size_t taken = stream_give(flow->stream, flow->pending + flow->pending_start, flow->pending_size);
@@ -143,7 +143,10 @@ static bool give_pending(struct flow *flow) {
         if (taken == 0)
             return false;
     }
-    return true;
+    if (stream_is_wanted(flow->stream))
+        return true;
+    stream_give_end(flow->stream);
+    return false;
 }
 
 static void feed_once(struct flow *flow) {

@@ -65,7 +65,7 @@ static void wait_for_more(struct feed *feed) {
         feed->failed(feed, -result);
 }
 
-/* Gives the stream what waits; false where it has no room. */
+/* Gives the stream what waits; false where it has no room, or nobody wants more. */
 static bool give_pending(struct feed *feed) {
     while (feed->pending_size > 0) {
         size_t taken = stream_give(feed->stream, feed->pending + feed->pending_start, feed->pending_size);
@@ -74,7 +74,10 @@ static bool give_pending(struct feed *feed) {
         feed->pending_start += taken;
         feed->pending_size -= taken;
     }
-    return true;
+    if (stream_is_wanted(feed->stream))
+        return true;
+    stream_give_end(feed->stream);
+    return false;
 }
 
 static ssize_t read_some(struct feed *feed) {

@@ -251,7 +251,7 @@ ssize_t stream_splice(struct stream *stream, int from) {
     return size == -EAGAIN || size == -EPIPE ? -EOPNOTSUPP : size;
 }
 
-static bool is_given_wanted(const struct stream *stream) {
+bool stream_is_wanted(const struct stream *stream) {
     bool is_wanted = stream->sink && !stream->sink_left;
     for (const struct stream_reader *reader = stream->readers; reader; reader = reader->next)
         is_wanted |= !reader_is_served(reader);
@@ -263,7 +263,7 @@ size_t stream_give(struct stream *stream, const void *data, size_t size) {
     stream->wants_given = false;
     /* What is passed on makes room: only a window that stays full is a reason to come again. */
     while (total < size && stream_room_left(stream) > 0) {
-        if (!is_given_wanted(stream))
+        if (!stream_is_wanted(stream))
             return size; /* nobody reads it any more */
         size_t taken = MIN(size - total, stream_room_left(stream));
         int result = stream_add(stream, (const char *)data + total, taken);

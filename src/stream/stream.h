@@ -88,6 +88,8 @@ int stream_make_writer(struct stream *stream, const char *path); /* the FIFO a p
 /* Gives bytes; returns how many were taken, which may be none. */
 size_t stream_give(struct stream *stream, const void *data, size_t size);
 void stream_give_end(struct stream *stream);
+/* Whether anybody may still read it: what is given otherwise goes nowhere, and need not be fetched. */
+bool stream_is_wanted(const struct stream *stream);
 
 /* A FIFO that a program reads; returns its number. */
 int stream_make_reader(struct stream *stream, const char *path);
