@@ -1,7 +1,7 @@
 /* The streams of a running call: what feeds them and where they go. See flow.h. */
 #include "call/flow.h"
 
-enum { FLOW_WINDOW = 256 << 10, FLOW_READ = 64 << 10, FLOW_READS_A_TURN = 16 };
+enum { FLOW_WINDOW = 256 << 10, FLOW_KEPT = 64 << 10 };
 
 struct flow *flow_find(const spile_call *call, const char *name) {
     for (struct flow *flow = call->flows; flow; flow = flow->next)
@@ -67,8 +67,6 @@ static void on_failed(struct stream_owner *owner, struct stream *stream, enum st
         run_fail(call, fault_error(flow, fault, number, program_at(flow, path)));
 }
 
-static void flow_feed(struct flow *flow);
-
 static void on_moved(struct stream_owner *owner, struct stream *stream) {
     spile_call *call = CONTAINER_OF(owner, spile_call, stream_owner);
     (void)stream;
@@ -90,138 +88,46 @@ static void on_opened(struct stream_owner *owner, struct stream *stream, const c
 static void on_wanted(struct stream_owner *owner, struct stream *stream) {
     struct flow *flow = flow_of(CONTAINER_OF(owner, spile_call, stream_owner), stream);
     if (flow)
-        flow_feed(flow);
+        feed_go_on(&flow->feed);
 }
 
 /* ------------------------------------------------------------------------------ what feeds them */
 
-static void fail_source(struct flow *flow, int result) {
+static void on_feed_failed(struct feed *feed, int number) {
+    struct flow *flow = CONTAINER_OF(feed, struct flow, feed);
     run_fail(flow->call,
-             error_with(error_new(SPILE_ERROR_INPUT, "reading input '%s' failed: %s", flow->name, strerror(-result)),
-                        -result, -1, -1));
+             error_with(error_new(SPILE_ERROR_INPUT, "reading input '%s' failed: %s", flow->name, strerror(number)),
+                        number, -1, -1));
 }
 
-static ssize_t read_source(struct flow *flow, char *buffer, size_t size) {
+static ssize_t read_callback(struct feed *feed, void *buffer, size_t size) {
+    const struct flow *flow = CONTAINER_OF(feed, struct flow, feed);
     const struct source *source = &flow->item->source;
-    if (source->type == SOURCE_CALLBACK)
-        return source->read_fn(source->user, buffer, size);
-    if (S_ISSOCK(flow->item->status.st_mode))
-        return sys_recv(flow->input_fd, buffer, size, MSG_DONTWAIT);
-    return sys_read(flow->input_fd, buffer, size);
-}
-
-static void flow_turn(struct loop_timer *timer) {
-    flow_feed(CONTAINER_OF(timer, struct flow, turn));
-}
-
-static void flow_readable(struct loop_fd *watch, uint32_t events) {
-    struct flow *flow = CONTAINER_OF(watch, struct flow, watch);
-    (void)events;
-    loop_fd_remove(watch);
-    flow_feed(flow);
-}
-
-static void wait_for_source(struct flow *flow) {
-    if (flow->item->source.type == SOURCE_CALLBACK) {
-        flow->waits_for_resume = true;
-        return;
-    }
-    int result = flow->watch.loop ? 0
-                                  : loop_fd_add(flow->call->loop, &flow->watch, flow->input_fd, EPOLLIN, flow_readable);
-    if (result == -EPERM)
-        loop_defer(flow->call->loop, &flow->turn, flow_turn);
-    else if (result < 0)
-        fail_source(flow, result);
-}
-
-/* Gives the stream what waits; false where it has no room, or nobody wants more. */
-static bool give_pending(struct flow *flow) {
-    while (flow->pending_size > 0) {
-        size_t taken = stream_give(flow->stream, flow->pending + flow->pending_start, flow->pending_size);
-        flow->pending_start += taken;
-        flow->pending_size -= taken;
-        if (taken == 0)
-            return false;
-    }
-    if (stream_is_wanted(flow->stream))
-        return true;
-    stream_give_end(flow->stream);
-    return false;
-}
-
-static void feed_once(struct flow *flow) {
-    for (int i = 0; i < FLOW_READS_A_TURN; i++) {
-        if (!give_pending(flow) || flow->call->state != CALL_RUNNING)
-            return;
-        ssize_t size = read_source(flow, flow->pending, FLOW_READ);
-        if (size == -EINTR)
-            continue;
-        if (size == -EAGAIN) {
-            wait_for_source(flow);
-            return;
-        }
-        if (size <= 0 || size > FLOW_READ) {
-            loop_fd_remove(&flow->watch);
-            flow->input_fd = fd_close(flow->input_fd);
-            if (size != 0)
-                fail_source(flow, size < 0 ? (int)size : -EOVERFLOW);
-            else
-                stream_give_end(flow->stream);
-            return;
-        }
-        flow->pending_start = 0;
-        flow->pending_size = (size_t)size;
-        if (flow->input_blocks) {
-            if (give_pending(flow))
-                wait_for_source(flow);
-            return;
-        }
-    }
-    loop_defer(flow->call->loop, &flow->turn, flow_turn);
-}
-
-static void flow_feed(struct flow *flow) {
-    if (flow->is_feeding)
-        return; /* the stream has room again while we give: the loop below goes on */
-    flow->is_feeding = true;
-    feed_once(flow);
-    flow->is_feeding = false;
+    return flow->call->state == CALL_RUNNING ? source->read_fn(source->user, buffer, size) : -EAGAIN;
 }
 
 static int begin_source(struct flow *flow) {
-    struct item *item = flow->item;
-    struct source *source = &item->source;
-    if (source->type == SOURCE_MEMORY) {
+    const struct source *source = &flow->item->source;
+    int result = -EINVAL;
+    flow->feed.failed = on_feed_failed;
+    switch (source->type) {
+    case SOURCE_NONE:
+        break;
+    case SOURCE_MEMORY:
         stream_hold_memory(flow->stream, source->data, source->size);
         return 0;
+    case SOURCE_FD:
+        result = feed_open_fd(&flow->feed, source->fd);
+        break;
+    case SOURCE_PATH:
+        result = feed_open_path(&flow->feed, source->path);
+        break;
+    case SOURCE_CALLBACK:
+        flow->feed.read = read_callback;
+        result = 0;
+        break;
     }
-    if (source->type != SOURCE_CALLBACK) {
-        int result = source_open(item);
-        if (result < 0)
-            return result;
-        flow->input_fd = TAKE_FD(item->input_fd);
-        flow->input_blocks = item->input_blocks;
-    }
-    if (flow->input_fd >= 0 && S_ISREG(item->status.st_mode)) {
-        off_t place = sys_lseek(flow->input_fd, 0, SEEK_CUR);
-        if (place < 0)
-            return (int)place;
-        uint64_t size = (uint64_t)MAX(item->status.st_size - place, (off_t)0);
-        stream_hold_file(flow->stream, TAKE_FD(flow->input_fd), (uint64_t)place, size);
-        return 0;
-    }
-    stream_expect_given(flow->stream);
-    flow->pending = memory_new(FLOW_READ);
-    if (!flow->pending)
-        return -ENOMEM;
-    /* A named FIFO reads as ended before its first writer comes, and a descriptor that blocks must not be asked first.
-     */
-    bool is_event_first = flow->input_blocks || (source->type == SOURCE_PATH && S_ISFIFO(item->status.st_mode));
-    if (is_event_first)
-        wait_for_source(flow);
-    else
-        loop_defer(flow->call->loop, &flow->turn, flow_turn);
-    return 0;
+    return result < 0 ? result : feed_begin(&flow->feed, flow->stream);
 }
 
 /* ------------------------------------------------------------------------------ where they go */
@@ -232,7 +138,7 @@ static ssize_t keep(struct flow *flow, const void *data, size_t size) {
     if (limit && item->bytes + size > limit)
         return -ENOSPC;
     if (item->bytes + size > flow->capacity) {
-        size_t wanted = MAX(flow->capacity * 2, MAX((size_t)item->bytes + size, (size_t)FLOW_READ));
+        size_t wanted = MAX(flow->capacity * 2, MAX((size_t)item->bytes + size, (size_t)FLOW_KEPT));
         void *grown = memory_grow(item->data, wanted);
         if (!grown)
             return -ENOMEM;
@@ -314,7 +220,7 @@ static struct flow *add_flow(spile_call *call, const char *name) {
     struct flow *flow = memory_zero(1, sizeof(*flow));
     if (!flow)
         return NULL;
-    *flow = (struct flow){.call = call, .input_fd = -1, .next = call->flows};
+    *flow = (struct flow){.call = call, .feed.fd = -1, .next = call->flows};
     flow->delivery.file_fd = flow->delivery.target_fd = flow->delivery.sink.fd = -1;
     flow->direct_read = flow->direct_write = -1;
     call->flows = flow;
@@ -487,10 +393,31 @@ int flow_begin(spile_call *call, size_t group, spile_error **ret_error) {
     return 0;
 }
 
+/* The stream whose end has that path. */
+static struct flow *flow_at(const spile_call *call, const char *path, int *ret_reader) {
+    for (struct flow *flow = call->flows; flow; flow = flow->next) {
+        *ret_reader = -1;
+        if (flow->stream && flow->producer >= 0 && strcmp(stream_end_path(flow->stream, -1), path) == 0)
+            return flow;
+        for (size_t i = 0; flow->stream && i < call->program_count; i++) {
+            *ret_reader = flow->readers[i];
+            if (flow->readers[i] >= 0 && strcmp(stream_end_path(flow->stream, flow->readers[i]), path) == 0)
+                return flow;
+        }
+    }
+    return NULL;
+}
+
 int flow_open_tied(spile_call *call, const char *path, bool for_writing) {
-    /* Nonblocking, for our other side is open and so the open succeeds at once; the program gets it as it expects it.
-     */
-    int fd = sys_openat(cell_root_fd(call->cell), path, (for_writing ? O_WRONLY : O_RDONLY) | O_NONBLOCK, 0);
+    int reader, fd;
+    struct flow *flow = flow_at(call, path, &reader);
+    if (flow) {
+        int opened = reader < 0 ? stream_open_writer(flow->stream, &fd) : stream_open_reader(flow->stream, reader, &fd);
+        return opened < 0 ? opened : fd;
+    }
+    /* A direct one. Nonblocking, for our other side is open and so the open succeeds at once; the program gets it as it
+     * expects it. */
+    fd = sys_openat(cell_root_fd(call->cell), path, (for_writing ? O_WRONLY : O_RDONLY) | O_NONBLOCK, 0);
     if (fd < 0)
         return fd;
     int result = sys_fcntl(fd, F_SETFL, 0);
@@ -560,8 +487,7 @@ bool flow_is_busy(const spile_call *call) {
 
 void flow_resume(spile_call *call) {
     for (struct flow *flow = call->flows; flow; flow = flow->next) {
-        if (TAKE(flow->waits_for_resume, false))
-            flow_feed(flow);
+        feed_resume(&flow->feed);
         if (TAKE(flow->sink_waits_for_resume, false))
             stream_sink_ready(flow->stream);
     }
@@ -595,9 +521,7 @@ int flow_deliver(spile_call *call, spile_error **ret_error) {
 void flow_stop(spile_call *call) {
     standstill_stop(call);
     for (struct flow *flow = call->flows; flow; flow = flow->next) {
-        loop_fd_remove(&flow->watch);
-        loop_timer_clear(&flow->turn);
-        flow->input_fd = fd_close(flow->input_fd);
+        feed_stop(&flow->feed);
         deliver_drop(&flow->delivery);
         flow->direct_read = fd_close(flow->direct_read);
         flow->direct_write = fd_close(flow->direct_write);
@@ -609,7 +533,7 @@ void flow_stop(spile_call *call) {
 
 void flow_abandon(spile_call *call) {
     for (struct flow *flow = call->flows; flow; flow = flow->next) {
-        flow->input_fd = fd_close(flow->input_fd);
+        feed_abandon(&flow->feed);
         flow->direct_read = fd_close(flow->direct_read);
         flow->direct_write = fd_close(flow->direct_write);
         flow->delivery.target_fd = fd_close(flow->delivery.target_fd);
@@ -625,7 +549,6 @@ void flow_free(spile_call *call) {
         struct flow *next = call->flows->next;
         free(call->flows->name);
         free(call->flows->readers);
-        free(call->flows->pending);
         free(call->flows);
         call->flows = next;
     }

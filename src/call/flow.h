@@ -3,7 +3,7 @@
 #pragma once
 
 #include "call/run.h"
-#include "stream/stream.h"
+#include "stream/feed.h"
 
 enum flow_target { FLOW_NONE, FLOW_MEMORY, FLOW_DELIVERY, FLOW_CALLBACK };
 
@@ -21,13 +21,7 @@ struct flow {
     struct item *item;       /* what was given, or what comes out */
     int producer;            /* a program, or PLAN_GIVEN */
     int *readers;            /* of each program: its reader's number, or -1 */
-    /* given bytes */
-    int input_fd;
-    bool input_blocks, is_feeding, waits_for_resume;
-    struct loop_fd watch;
-    struct loop_timer turn;
-    char *pending; /* read, and not taken by the stream yet */
-    size_t pending_start, pending_size;
+    struct feed feed;        /* of what is given and not held */
     /* where it comes out */
     struct stream_sink sink;
     enum flow_target target;

@@ -256,8 +256,6 @@ int store_make_directory(spile_call *call, size_t program);
 int collect_program(spile_call *call, size_t program, bool is_accepted, spile_error **ret_error);
 
 /* source.c */
-/* Opens what a descriptor or path source is read from: input_fd. */
-int source_open(struct item *item);
 int source_begin(struct item *item);
 void source_stop(struct item *item);
 void source_done(struct source *source);

@@ -172,7 +172,7 @@ static void source_watch(struct loop_fd *watch, uint32_t events) {
 }
 
 /* A description of our own where the caller's flags matter, else another descriptor of the same. */
-int source_open(struct item *item) {
+static int source_open(struct item *item) {
     struct source *source = &item->source;
     if (source->type == SOURCE_PATH) {
         item->input_fd = sys_openat(AT_FDCWD, source->path, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
