@@ -57,7 +57,7 @@ void standstill_stop(spile_call *call) {
 struct inode_list {
     struct cell_inode items[LOOK_INODES];
     size_t count;
-    uint64_t device; /* of the call's files */
+    bool is_foreign; /* of what is added next */
     bool is_full;
 };
 
@@ -69,11 +69,11 @@ static void add_inode(struct inode_list *list, uint64_t device, uint64_t inode, 
     list->items[list->count++] = (struct cell_inode){.device = device, .inode = inode, .is_foreign = is_foreign};
 }
 
-static void add_stream_inode(void *user, const struct stream *stream, int reader, uint64_t inode) {
+/* Every named pipe among its files the cell takes for ours by itself. */
+static void add_pipe(void *user, const struct stream_pipe *pipe) {
     struct inode_list *list = user;
-    (void)stream;
-    (void)reader;
-    add_inode(list, list->device, inode, true);
+    if (list->is_foreign || !pipe->has_name)
+        add_inode(list, pipe->device, pipe->inode, list->is_foreign);
 }
 
 static void add_descriptor(struct inode_list *list, int fd, bool is_foreign) {
@@ -82,14 +82,13 @@ static void add_descriptor(struct inode_list *list, int fd, bool is_foreign) {
         add_inode(list, status.st_dev, status.st_ino, is_foreign);
 }
 
-/* What the cell can't know by itself: it takes every named pipe among its files for ours. */
+/* What the cell can't know by itself. */
 static void list_inodes(const spile_call *call, struct inode_list *list) {
-    struct stat status;
-    if (fstat(cell_root_fd(call->cell), &status) == 0)
-        list->device = status.st_dev;
-    for (const struct flow *flow = call->flows; flow; flow = flow->next)
-        if (flow->stream && stream_waits_for_host(flow->stream))
-            stream_visit_inodes(flow->stream, add_stream_inode, list);
+    for (const struct flow *flow = call->flows; flow; flow = flow->next) {
+        list->is_foreign = flow->stream && stream_waits_for_host(flow->stream);
+        if (flow->stream)
+            stream_visit_pipes(flow->stream, add_pipe, list);
+    }
     for (size_t i = 0; i < call->program_count; i++) {
         const struct capture *captures[] = {&call->programs[i].output, &call->programs[i].error};
         for (size_t j = 0; j < ARRAY_SIZE(captures); j++)
@@ -103,20 +102,20 @@ static void list_inodes(const spile_call *call, struct inode_list *list) {
 struct stuck {
     const spile_call *call;
     struct text text;
-    uint64_t inode; /* looked for */
+    uint64_t device, inode; /* looked for */
     const struct flow *flow;
     int reader;
     size_t lines;
 };
 
-static void find_flow(void *user, const struct stream *stream, int reader, uint64_t inode) {
+static void find_flow(void *user, const struct stream_pipe *pipe) {
     struct stuck *stuck = user;
-    if (inode != stuck->inode)
+    if (pipe->inode != stuck->inode || pipe->device != stuck->device)
         return;
     for (const struct flow *flow = stuck->call->flows; flow; flow = flow->next)
-        if (flow->stream == stream)
+        if (flow->stream == pipe->stream)
             stuck->flow = flow;
-    stuck->reader = reader;
+    stuck->reader = pipe->reader;
 }
 
 static const struct run_program *program_of(const spile_call *call, const struct cell_wait *wait) {
@@ -152,11 +151,12 @@ static void text_wait(struct stuck *stuck, const struct cell_wait *wait) {
     const spile_call *call = stuck->call;
     const struct run_program *program = program_of(call, wait);
     bool is_transfer = wait->kind < ARRAY_SIZE(verbs) && verbs[wait->kind];
+    stuck->device = wait->device;
     stuck->inode = wait->inode;
     stuck->flow = NULL;
     for (const struct flow *flow = call->flows; flow && wait->inode; flow = flow->next)
         if (flow->stream)
-            stream_visit_inodes(flow->stream, find_flow, stuck);
+            stream_visit_pipes(flow->stream, find_flow, stuck);
     if (!is_transfer || !stuck->flow || stuck->lines++ >= STUCK_LINES)
         return;
     const char *verb = wait->kind == CELL_WAIT_POLL && wait->for_writing ? "write" : verbs[wait->kind];

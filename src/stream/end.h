@@ -22,11 +22,12 @@ struct generation {
     void *end;               /* its reader or writer */
     enum generation_state state;
     int fd; /* our side; -1 once it can't matter any more */
-    uint64_t inode;
+    uint64_t device, inode;
     struct watch watch;
     struct loop_fd ready;
     uint64_t start, offset; /* readers: where in the stream it began, and how far it was written */
     bool is_large;
+    bool is_pipe; /* no FIFO: opened by us for a standard stream */
 };
 
 /* A FIFO that a program reads. */
@@ -83,6 +84,8 @@ void stream_note(struct stream *stream, struct stream_side *side, size_t bytes);
 
 /* Puts it at the name, in the place of the one before. */
 int fifo_show(struct stream_room *room, const char *name, const char *path);
+/* One that has no name and is open: its other side, whose descriptor is the caller's. */
+int generation_open(void *end, bool for_writing, struct generation **ret_generation, int *ret_fd);
 void generation_close(struct generation *generation);
 struct generation *generation_free_all(struct generation *generation);
 
@@ -103,6 +106,7 @@ void stream_pump(struct stream *stream);
 void stream_consumed(struct stream *stream);
 
 int reader_make(struct stream *stream, const char *path, struct stream_reader **ret_reader);
+int reader_open(struct stream_reader *reader, int *ret_fd);
 void reader_free(struct stream_reader *reader);
 /* Writes what there is into the pipes of those that read. */
 void reader_pump(struct stream_reader *reader);
@@ -112,6 +116,7 @@ void reader_exited(struct stream_reader *reader);
 bool reader_is_served(const struct stream_reader *reader);
 
 int writer_make(struct stream *stream, const char *path, struct stream_writer **ret_writer);
+int writer_open(struct stream_writer *writer, int *ret_fd);
 void writer_free(struct stream_writer *writer);
 /* Takes in what there is and there is room for. */
 void writer_pump(struct stream_writer *writer);

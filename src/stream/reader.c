@@ -37,6 +37,7 @@ static int arm(struct stream_reader *reader) {
         generation_free_all(generation);
         return result;
     }
+    generation->device = status.st_dev;
     generation->inode = status.st_ino;
     struct generation **place = &reader->generations;
     while (*place)
@@ -145,6 +146,17 @@ static void begin(struct stream_reader *reader, struct generation *generation) {
     reader_pump(reader);
 }
 
+int reader_open(struct stream_reader *reader, int *ret_fd) {
+    struct generation *generation;
+    int result = generation_open(reader, false, &generation, ret_fd);
+    if (result < 0)
+        return result;
+    generation->next = reader->generations;
+    reader->generations = generation;
+    begin(reader, generation);
+    return 0;
+}
+
 /* Something opened or closed this generation: what matters is how it is now. */
 static void reader_looked(struct watch *watch) {
     struct generation *generation = CONTAINER_OF(watch, struct generation, watch);
@@ -175,14 +187,13 @@ static void reader_looked(struct watch *watch) {
             begin(reader, generation);
         break;
     case GENERATION_OPEN:
-        if (!is_read) {
+        if (!is_read)
             left(reader, generation);
-            stream_consumed(stream);
-        }
         break;
     case GENERATION_CLOSED:
         break;
     }
+    stream_consumed(stream); /* one that has just opened may have taken all of a full window at once */
 }
 
 static void grow_pipe(struct generation *generation) {
@@ -192,7 +203,18 @@ static void grow_pipe(struct generation *generation) {
     (void)fcntl(generation->fd, F_SETPIPE_SZ, PIPE_BYTES); /* past the user's share of pages it stays small */
 }
 
-/* 1: goes on later by itself; 0: waits for data. */
+/* Nobody tells that a pipe without a name was closed, but an error at our side, which always counts as an event. */
+static int wait_for(struct stream_reader *reader, struct generation *generation, bool is_for_room) {
+    if (!is_for_room && !generation->is_pipe) {
+        loop_fd_remove(&generation->ready);
+        return 0;
+    }
+    uint32_t events = is_for_room ? EPOLLOUT : 0;
+    return generation->ready.loop
+               ? loop_fd_change(&generation->ready, events)
+               : loop_fd_add(reader->stream->room->loop, &generation->ready, generation->fd, events, reader_writable);
+}
+
 static void serve(struct stream_reader *reader, struct generation *generation) {
     struct stream *stream = reader->stream;
     ssize_t written = 0;
@@ -232,13 +254,9 @@ static void serve(struct stream_reader *reader, struct generation *generation) {
         stream_fail(stream, STREAM_FAULT_SYSTEM, (int)-written, reader->path);
         return;
     }
-    if (!waits_for_room) {
-        loop_fd_remove(&generation->ready);
-    } else if (!generation->ready.loop) {
-        int result = loop_fd_add(stream->room->loop, &generation->ready, generation->fd, EPOLLOUT, reader_writable);
-        if (result < 0)
-            stream_fail(stream, STREAM_FAULT_SYSTEM, -result, reader->path);
-    }
+    int result = wait_for(reader, generation, waits_for_room);
+    if (result < 0)
+        stream_fail(stream, STREAM_FAULT_SYSTEM, -result, reader->path);
 }
 
 void reader_pump(struct stream_reader *reader) {
@@ -253,8 +271,10 @@ void reader_pump(struct stream_reader *reader) {
 }
 
 static void reader_writable(struct loop_fd *ready, uint32_t events) {
-    (void)events;
-    struct stream_reader *reader = CONTAINER_OF(ready, struct generation, ready)->end;
+    struct generation *generation = CONTAINER_OF(ready, struct generation, ready);
+    struct stream_reader *reader = generation->end;
+    if (events & EPOLLERR && generation->state == GENERATION_OPEN)
+        left(reader, generation);
     reader_pump(reader);
     stream_consumed(reader->stream);
 }

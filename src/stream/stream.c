@@ -51,6 +51,27 @@ int fifo_make(struct stream_room *room, char name[32], int *ret_read, int *ret_w
     return 0;
 }
 
+int generation_open(void *end, bool for_writing, struct generation **ret_generation, int *ret_fd) {
+    int fds[2];
+    struct stat status;
+    int result = sys_pipe2(fds, 0);
+    if (result < 0)
+        return result;
+    AUTO_FD ours = fds[for_writing ? 0 : 1];
+    AUTO_FD theirs = fds[for_writing ? 1 : 0];
+    result = sys_fcntl(ours, F_SETFL, O_NONBLOCK);
+    if (result >= 0)
+        result = sys_fstat(ours, &status);
+    struct generation *generation = result < 0 ? NULL : memory_zero(1, sizeof(*generation));
+    if (!generation)
+        return result < 0 ? result : -ENOMEM;
+    *generation = (struct generation){
+        .end = end, .fd = TAKE_FD(ours), .device = status.st_dev, .inode = status.st_ino, .is_pipe = true};
+    *ret_generation = generation;
+    *ret_fd = TAKE_FD(theirs);
+    return 0;
+}
+
 int fifo_show(struct stream_room *room, const char *name, const char *path) {
     return sys_renameat(room->root, name, room->root, path);
 }
@@ -163,6 +184,17 @@ int stream_make_reader(struct stream *stream, const char *path) {
     reader->number = number;
     *place = reader;
     return number;
+}
+
+int stream_open_reader(struct stream *stream, int number, int *ret_fd) {
+    struct stream_reader *reader = stream->readers;
+    while (reader && reader->number != number)
+        reader = reader->next;
+    return reader ? reader_open(reader, ret_fd) : -EINVAL;
+}
+
+int stream_open_writer(struct stream *stream, int *ret_fd) {
+    return writer_open(stream->writer, ret_fd);
 }
 
 void stream_set_sink(struct stream *stream, struct stream_sink *sink) {
@@ -431,19 +463,24 @@ bool stream_waits_for_host(const struct stream *stream) {
     return is_starved || (stream->sink_waits && stream_room_left(stream) == 0);
 }
 
-static void visit_generations(const struct generation *generation, const struct stream *stream, int reader,
-                              void (*visit)(void *, const struct stream *, int, uint64_t), void *user) {
-    for (; generation; generation = generation->next)
-        visit(user, stream, reader, generation->inode);
+static void visit_generations(const struct generation *generation, struct stream_pipe pipe,
+                              void (*visit)(void *, const struct stream_pipe *), void *user) {
+    for (; generation; generation = generation->next) {
+        pipe.device = generation->device;
+        pipe.inode = generation->inode;
+        pipe.has_name = !generation->is_pipe;
+        visit(user, &pipe);
+    }
 }
 
-void stream_visit_inodes(const struct stream *stream,
-                         void (*visit)(void *user, const struct stream *stream, int reader, uint64_t inode),
-                         void *user) {
+void stream_visit_pipes(const struct stream *stream, void (*visit)(void *user, const struct stream_pipe *pipe),
+                        void *user) {
     if (stream->writer)
-        visit_generations(stream->writer->generations, stream, -1, visit, user);
+        visit_generations(stream->writer->generations, (struct stream_pipe){.stream = stream, .reader = -1}, visit,
+                          user);
     for (const struct stream_reader *reader = stream->readers; reader; reader = reader->next)
-        visit_generations(reader->generations, stream, reader->number, visit, user);
+        visit_generations(reader->generations, (struct stream_pipe){.stream = stream, .reader = reader->number}, visit,
+                          user);
 }
 
 const char *stream_end_path(const struct stream *stream, int number) {

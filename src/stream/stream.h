@@ -93,6 +93,10 @@ bool stream_is_wanted(const struct stream *stream);
 
 /* A FIFO that a program reads; returns its number. */
 int stream_make_reader(struct stream *stream, const char *path);
+/* The same ends as open descriptors, for a program's standard stream: a pipe without a name, which is the caller's to
+ * close. Unlike a named one it can be opened again (as /dev/stdin) when its other side has gone. */
+int stream_open_reader(struct stream *stream, int reader, int *ret_fd);
+int stream_open_writer(struct stream *stream, int *ret_fd);
 void stream_set_sink(struct stream *stream, struct stream_sink *sink);
 void stream_sink_ready(struct stream *stream);
 
@@ -121,9 +125,13 @@ bool stream_is_over(const struct stream *stream);
 /* Whether the host side is what this stream waits for: given bytes that do not come, a sink that does not take. */
 bool stream_waits_for_host(const struct stream *stream);
 
-/* For the account of a standstill: the pipe that is or will be behind an end. `reader` -1: the writer's end. Calls
- * `visit` for each generation's inode. */
-void stream_visit_inodes(const struct stream *stream,
-                         void (*visit)(void *user, const struct stream *stream, int reader, uint64_t inode),
-                         void *user);
+/* For the account of a standstill: a pipe that is or will be behind an end. */
+struct stream_pipe {
+    const struct stream *stream;
+    int reader; /* -1: the writer's end */
+    uint64_t device, inode;
+    bool has_name;
+};
+void stream_visit_pipes(const struct stream *stream, void (*visit)(void *user, const struct stream_pipe *pipe),
+                        void *user);
 const char *stream_end_path(const struct stream *stream, int reader);

@@ -66,6 +66,7 @@ static int arm(struct stream_writer *writer) {
         generation_free_all(generation);
         return result;
     }
+    generation->device = status.st_dev;
     generation->inode = status.st_ino;
     struct generation **place = &writer->generations;
     while (*place)
@@ -118,6 +119,18 @@ static void begin(struct stream_writer *writer, struct generation *generation) {
         generation_close(generation);
     else
         writer_pump(writer);
+}
+
+int writer_open(struct stream_writer *writer, int *ret_fd) {
+    struct generation *generation;
+    int result = generation_open(writer, true, &generation, ret_fd);
+    if (result < 0)
+        return result;
+    (void)fcntl(generation->fd, F_SETPIPE_SZ, PIPE_BYTES); /* past the user's share of pages it stays small */
+    generation->next = writer->generations;
+    writer->generations = generation;
+    begin(writer, generation);
+    return 0;
 }
 
 static void writer_looked(struct watch *watch) {
