@@ -236,24 +236,33 @@ static bool holds_known(const struct look *look, const struct cell_wait *waits, 
     return false;
 }
 
-/* One whose descriptors may not be read is no orphan of ours. */
+/* One that may not be looked at is no orphan of ours, nor one that is gone. */
+static bool is_none_of_ours(ssize_t result) {
+    return result == -EACCES || result == -EPERM || result == -ENOENT || result == -ESRCH;
+}
+
 static bool is_stranger(const struct look *look, pid_t pid, const struct cell_wait *waits, size_t count) {
     char path[LOOK_PATH_SIZE], target[TARGET_SIZE];
     snprintf(path, sizeof(path), "%d/cwd", (int)pid);
     ssize_t size = sys_readlinkat(look->proc, path, target, sizeof(target) - 1);
-    if (size > 0) {
-        target[size] = '\0';
-        if (look_is_below(target, look->place->path))
-            return true;
-    }
+    if (size < 0)
+        return !is_none_of_ours(size);
+    target[size] = '\0';
+    if (look_is_below(target, look->place->path))
+        return true;
     snprintf(path, sizeof(path), "%d/fd", (int)pid);
-    AUTO_DIRECTORY list = look_directory(look->proc, path);
-    for (const struct dirent *entry; list && (entry = readdir(list));) {
-        size = sys_readlinkat(dirfd(list), entry->d_name, target, sizeof(target) - 1);
-        if (size <= 0)
+    AUTO_FD fds = sys_openat(look->proc, path, O_RDONLY | O_DIRECTORY, 0);
+    if (fds < 0)
+        return !is_none_of_ours(fds);
+    AUTO_DIRECTORY list = look_directory(fds, ".");
+    if (!list)
+        return true;
+    for (const struct dirent *entry; (entry = readdir(list));) {
+        if (entry->d_name[0] == '.')
             continue;
-        target[size] = '\0';
-        if (holds_known(look, waits, count, target))
+        size = sys_readlinkat(dirfd(list), entry->d_name, target, sizeof(target) - 1);
+        target[MAX(size, 0)] = '\0';
+        if (size < 0 ? !is_none_of_ours(size) : holds_known(look, waits, count, target))
             return true;
     }
     return false;
