@@ -193,7 +193,7 @@ static int make_call(struct run *run, spile_call **ret_call) {
         .trace = run->trace || run->report_wanted ? trace_event : NULL,
         .trace_user = run,
     };
-    int result = spile_call_new(run->plan, NULL, &options, ret_call);
+    int result = spile_call_new(run->plan, run->ctx, &options, ret_call);
     free(cwd);
     return result < 0 ? run_refuse(run, SPILE_ERROR_SYSTEM, "the call can't be made: %s", strerror(-result)) : 0;
 }

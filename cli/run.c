@@ -1,8 +1,13 @@
 /* `spile run`: the stages one after the other, and what is said at the end. See run.h. */
 #include "run.h"
 
+#include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
 
 int run_refuse(struct run *run, spile_error_kind kind, const char *format, ...) {
     va_list arguments;
@@ -91,10 +96,32 @@ static int perform(struct run *run) {
     return status == 0 ? call_run(run) : status;
 }
 
+/* The helpers of a cell, which it starts aside, fall to the command: it collects them itself before it ends, for not
+ * every system's first process does so at once, and nothing is to be left. */
+static void prepare(struct run *run) {
+    (void)prctl(PR_SET_CHILD_SUBREAPER, 1);
+    if (spile_ctx_new(NULL, &run->ctx) >= 0)
+        (void)spile_ctx_prepare(run->ctx, 1); /* a failure comes back at the call, with its reason */
+}
+
+static void collect(struct run *run) {
+    static const struct timespec patience = {.tv_sec = 1};
+    sigset_t child;
+    run->ctx = spile_ctx_free(run->ctx);
+    sigemptyset(&child);
+    sigaddset(&child, SIGCHLD);
+    sigprocmask(SIG_BLOCK, &child, NULL);
+    for (;;) {
+        pid_t collected = waitpid(-1, NULL, __WALL | WNOHANG);
+        if (collected < 0 || (collected == 0 && sigtimedwait(&child, NULL, &patience) < 0 && errno == EAGAIN))
+            return;
+    }
+}
+
 int command_run(int argc, char **argv) {
     struct run run = {.report_fd = 2, .error_program = -1, .out_fd = 1};
     if (words_start_programs(argc, argv))
-        spile_ctx_prepare(NULL, 1); /* a failure comes back at the call, with its reason */
+        prepare(&run);
     const char *fault = run_options_parse(&run, argv + 1, (size_t)argc - 1);
     if (run.help && !fault)
         return out_write(run_help, strlen(run_help));
@@ -106,5 +133,6 @@ int command_run(int argc, char **argv) {
     status = finish(&run);
     spile_result_free(run.result);
     spile_plan_unref(run.plan);
+    collect(&run);
     return status;
 }

@@ -66,6 +66,7 @@ struct run {
     int report_fd;
     int stdin_uses; /* how many -f - and bindings read standard input */
 
+    spile_ctx *ctx; /* NULL: nothing is to be started */
     spile_plan *plan;
     tie_list inputs, outputs;
     int out_fd; /* where standard output went while an output or the report takes it alone; 1 otherwise */
