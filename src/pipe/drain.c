@@ -36,6 +36,8 @@ static ssize_t pass_on(spile_pipe *pipe, const void *data, size_t size) {
         break;
     case PIPE_DRAIN_FILE:
         taken = sys_write(pipe->target_fd, data, size);
+        if (taken == -EAGAIN)
+            taken = 0; /* nothing would say when a file can be written again */
         break;
     case PIPE_DRAIN_CALLBACK:
         taken = call_write(pipe, data, size);

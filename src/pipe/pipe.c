@@ -56,7 +56,8 @@ static int pipe_new(const spile_pipe_options *options, bool is_input, spile_pipe
     pipe->is_input = is_input;
     pipe->is_optional = options && options->is_optional;
     pipe->limit_bytes = options ? options->limit_bytes : 0;
-    pipe->feed.fd = pipe->out.fd = pipe->target_fd = pipe->process_fd = pipe->asked_fd = pipe->tree.fd = -1;
+    pipe->feed.fd = pipe->out.fd = pipe->target_fd = pipe->process_fd = pipe->asked_fd = pipe->last_fd = pipe->tree.fd =
+        -1;
     init_locks(pipe);
     forkguard_add(&pipe->guard, after_fork);
     pipe->name = memory_string(name);
@@ -86,7 +87,9 @@ spile_pipe *spile_pipe_free(spile_pipe *pipe) {
         feed_stop(&pipe->feed);
         pipe_drain_close(pipe);
         fd_close(pipe->asked_fd);
+        pipe_release_late(pipe);
     }
+    fd_close(pipe->last_fd);
     forkguard_remove(&pipe->guard);
     spile_error_free(pipe->error);
     pthread_cond_destroy(&pipe->changed);

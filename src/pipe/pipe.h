@@ -61,6 +61,7 @@ struct spile_pipe {
     struct loop_user loop_user;
     struct loop_timer check;
     struct tree tree;
+    int last_fd; /* the pipe that stood at the path last, once it has ended; only to be opened again */
     struct stream_room room;
     struct stream_owner owner;
     struct stream *stream;
@@ -105,6 +106,8 @@ int pipe_open(spile_pipe *pipe, spile_loop *loop);
 void pipe_fail(spile_pipe *pipe, spile_error *error);
 /* Ends it at once. Not from inside a function of its stream. */
 void pipe_end(spile_pipe *pipe);
+/* Lets go of a process that has found the path just before it went, and now waits for us in its open. */
+void pipe_release_late(const spile_pipe *pipe);
 /* Looks again whether its end has come, in the next step. */
 void pipe_look_again(spile_pipe *pipe);
 /* Puts down what others may want to know. */

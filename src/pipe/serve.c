@@ -22,16 +22,28 @@ void pipe_publish(spile_pipe *pipe) {
 
 /* ------------------------------------------------------------------------------ the end */
 
+void pipe_release_late(const spile_pipe *pipe) {
+    char path[32];
+    if (pipe->last_fd < 0)
+        return;
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", pipe->last_fd);
+    fd_close(sys_openat(AT_FDCWD, path, O_RDWR | O_NONBLOCK, 0));
+}
+
+/* The path goes first: with nobody at our end, who opens it would wait for ever. */
 static void close_all(spile_pipe *pipe) {
     pipe_publish(pipe);
     feed_stop(&pipe->feed);
+    if (pipe->path)
+        pipe->last_fd = sys_openat(AT_FDCWD, pipe->path, O_PATH | O_NOFOLLOW, 0);
+    tree_remove(&pipe->tree);
     pipe->stream = stream_free(pipe->stream);
+    pipe_release_late(pipe);
     pipe_drain_close(pipe);
     loop_fd_remove(&pipe->process);
     pipe->process_fd = fd_close(pipe->process_fd);
     loop_timer_clear(&pipe->check);
     loop_leave(&pipe->loop_user);
-    tree_remove(&pipe->tree);
     pipe->wake_loop = NULL;
     while (pipe->wakers > 0)
         sched_yield();
