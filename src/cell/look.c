@@ -427,7 +427,7 @@ static size_t pick(const struct cell_wait *all, size_t count, struct cell_wait *
 }
 
 static int look_begin(struct look *look) {
-    struct stat root;
+    struct stat root = {0};
     look->proc = sys_openat(AT_FDCWD, "/proc", O_RDONLY | O_DIRECTORY, 0);
     if (look->proc < 0)
         return look->proc;

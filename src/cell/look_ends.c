@@ -27,7 +27,7 @@ static bool is_pipe_target(const char *target, uint64_t *ret_inode) {
 /* Notes one descriptor. False: it can't be seen, or moves bytes by itself. */
 static bool note_fd(struct look *look, int directory, const char *name) {
     char target[64];
-    struct stat link;
+    struct stat link = {0};
     struct look_end end;
     ssize_t size = sys_readlinkat(directory, name, target, sizeof(target) - 1);
     if (size < 0)
@@ -121,8 +121,8 @@ struct found_fd {
 
 static bool find_fd(const struct look *look, const struct look_task *task, int fd, struct found_fd *ret_found) {
     char name[32];
-    struct statx status;
-    struct stat link;
+    struct statx status = {0};
+    struct stat link = {0};
     snprintf(name, sizeof(name), "%d", fd);
     AUTO_FD directory = look_open(look, task, "fd", O_RDONLY | O_DIRECTORY);
     if (directory < 0 || sys_statx_cached(directory, name, 0, &status) < 0 ||

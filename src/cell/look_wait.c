@@ -81,7 +81,7 @@ static bool peek_path(const struct look_task *task, uint64_t address, char *path
 /* A thread in a mount namespace or root of its own names other files than we do. */
 static bool sees_our_files(const struct look *look, const struct look_task *task) {
     char theirs[64], ours[64];
-    struct stat their_root, our_root;
+    struct stat their_root = {0}, our_root = {0};
     AUTO_FD root = look_open(look, task, "root", O_PATH | O_DIRECTORY);
     if (root < 0 || look_link(look, task, "ns/mnt", theirs, sizeof(theirs)) < 0)
         return false;
@@ -119,7 +119,7 @@ static int resolve(const struct look *look, const struct look_task *task, int di
 static bool wait_open_path(struct look *look, const struct look_task *task, int directory, uint64_t address,
                            uint64_t flags, struct cell_wait *wait) {
     char path[PATH_MAX], found[PATH_MAX], link[LOOK_PATH_SIZE];
-    struct stat status;
+    struct stat status = {0};
     wait->kind = CELL_WAIT_OPEN;
     wait->for_writing = (flags & O_ACCMODE) == O_WRONLY;
     if (!peek_path(task, address, path) || !sees_our_files(look, task))
@@ -152,7 +152,7 @@ static bool wait_openat(struct look *look, const struct look_task *task, struct 
 }
 
 static bool wait_openat2(struct look *look, const struct look_task *task, struct cell_wait *wait) {
-    uint64_t flags; /* the first member of struct open_how */
+    uint64_t flags = 0; /* the first member of struct open_how */
     return peek(task, task->arguments[2], &flags, sizeof(flags)) &&
            wait_open_path(look, task, (int)task->arguments[0], task->arguments[1], flags, wait);
 }
@@ -160,7 +160,7 @@ static bool wait_openat2(struct look *look, const struct look_task *task, struct
 /* ------------------------------------------------------------------------------------------------------------ poll */
 
 static bool wait_pollfds(struct look *look, const struct look_task *task, struct cell_wait *wait) {
-    struct pollfd fds[CHUNK];
+    struct pollfd fds[CHUNK] = {0};
     size_t count = task->arguments[1];
     if (count > POLL_MAX)
         return false;
@@ -198,7 +198,7 @@ static bool wait_select(struct look *look, const struct look_task *task, struct 
         return false;
     bool all_ours = true;
     for (size_t set = 1; set <= 3; set++) {
-        unsigned long words[POLL_MAX / BITS];
+        unsigned long words[POLL_MAX / BITS] = {0};
         if (task->arguments[set] == 0)
             continue;
         if (!peek(task, task->arguments[set], words, (count + BITS - 1) / BITS * sizeof(*words)))
@@ -215,7 +215,7 @@ static bool watched_is_ours(struct look *look, const struct look_task *task, con
     int fd;
     unsigned long long inode;
     char path[32];
-    struct stat status;
+    struct stat status = {0};
     const char *place = strstr(line, "ino:");
     if (sscanf(line, " %d", &fd) != 1 || !place || sscanf(place + 4, "%llx", &inode) != 1)
         return false;
@@ -268,13 +268,14 @@ static bool wait_clone(struct look *look, const struct look_task *task, struct c
 }
 
 static bool wait_clone3(struct look *look, const struct look_task *task, struct cell_wait *wait) {
-    uint64_t flags; /* the first member of struct clone_args */
+    uint64_t flags = 0; /* the first member of struct clone_args */
     (void)look;
     wait->kind = CELL_WAIT_CHILD;
     return peek(task, task->arguments[0], &flags, sizeof(flags)) && flags & CLONE_VFORK;
 }
 
-/* A shell's `wait`: for a signal, when that of a child (and of a user's interrupt) is all it handles, and it has one. */
+/* A shell's `wait`: for a signal, when that of a child (and of a user's interrupt) is all it handles, and it has one.
+ */
 static bool wait_signal(struct look *look, const struct look_task *task, struct cell_wait *wait) {
     const uint64_t child = UINT64_C(1) << (SIGCHLD - 1), interrupt = UINT64_C(1) << (SIGINT - 1);
     if ((task->caught & ~interrupt) != child)
@@ -315,7 +316,7 @@ static bool wait_futex(struct look *look, const struct look_task *task, struct c
 
 #ifdef SYS_futex_waitv
 static bool wait_futex_waitv(struct look *look, const struct look_task *task, struct cell_wait *wait) {
-    struct futex_waitv waiters[WAITERS_MAX];
+    struct futex_waitv waiters[WAITERS_MAX] = {0};
     size_t count = task->arguments[1];
     wait->kind = CELL_WAIT_LOCK;
     if (task->arguments[3] != 0 || count > WAITERS_MAX ||
