@@ -94,6 +94,23 @@ def test_output_again_after_its_end_was_given(host):
                says="opens the stream 'x' for writing again after everything stood still")
 
 
+# ------------------------------------------------------------------------------------------ standard streams, by name
+
+
+def test_standard_input_by_its_name(host):
+    """Its writer may have ended by then, and a named pipe would wait for the next one."""
+    for _ in range(20):
+        assert host.ok("cat /dev/stdin <{in|}", "in=-", data=b"given") == b"given"
+        assert host.ok("echo told >{x|}", "cat /dev/stdin <{x|}") == b"told\n"
+
+
+def test_standard_output_by_its_name(host):
+    assert host.ok("sh -c 'echo one >/dev/stdout; echo two >/dev/stdout' >{x|}", "cat <{x|}") == b"one\ntwo\n"
+    gone = host.fifo("gone")
+    writer = f"sh -c 'read x <{gone}; seq 100000 >/dev/stdout; exit $?' >{{x|}}"
+    host.ok(writer, f"sh -c 'exec <&-; echo gone >{gone}' <{{x|}}")
+
+
 # ------------------------------------------------------------------------------------------------------- never opened
 
 

@@ -164,7 +164,8 @@ static void reader_looked(struct watch *watch) {
     struct stream *stream = reader->stream;
     bool is_by_clock = watch->descriptor < 0;
     bool is_read = generation->fd >= 0 && has_reader(generation);
-    if (generation->fd < 0 || (is_by_clock && generation->state != GENERATION_OPEN && !is_read))
+    bool is_as_before = generation->state == GENERATION_OPEN ? is_read : is_by_clock && !is_read;
+    if (generation->fd < 0 || is_as_before)
         return;
     stream->room->progress++;
     switch (generation->state) {
