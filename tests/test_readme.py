@@ -1,4 +1,5 @@
 """What the README shows must work: its C compiles against an installed spile and runs, its commands run on real files."""
+import lzma
 import os
 import pathlib
 import re
@@ -89,8 +90,8 @@ def test_python_example(build, tmp_path):
 
 
 def examples():
-    """Each command of the README's section for the shell."""
-    text = re.sub(r"\\\n\s*", "", blocks("sh")[-1])
+    """Each command of the README's section for the shell, which has the last two blocks."""
+    text = re.sub(r"\\\n\s*", "", "\n".join(blocks("sh")[-2:]))
     return [re.sub(r"\s+#.*", "", line) for line in text.splitlines() if line.startswith("spile run")]
 
 
@@ -102,6 +103,7 @@ def files(tmp_path):
     (tmp_path / "a.h").write_text("#define A 1\n")
     (tmp_path / "a.s").write_text(".globl _start\n_start: nop\n")
     (tmp_path / "log").write_text("".join(f"line {n} for $5 *\n" for n in range(9)))
+    (tmp_path / "log.xz").write_bytes(lzma.compress(b"ERROR\nfine\nERROR\n"))
     (tmp_path / "in.ps").write_text("%!PS\nshowpage\n")
     with zipfile.ZipFile(tmp_path / "site.zip", "w") as site:
         site.writestr("site/index.html", "<p>\n")
