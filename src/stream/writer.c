@@ -52,11 +52,12 @@ static int arm(struct stream_writer *writer) {
     first_read = fd_close(first_read);
     if (result >= 0)
         result = sys_fstat(generation->fd, &status);
-    if (result >= 0)
-        result = sys_fchmod(generation->fd, 0200);
     /* Only now, for our own opens and closes would be events too. */
     if (result >= 0)
         result = watch_add(room->loop, &generation->watch, generation->fd, writer_looked);
+    /* An open for reading, too, would wait for ever; inotify wants the right to read while it is told of the file. */
+    if (result >= 0)
+        result = sys_fchmod(generation->fd, 0200);
     /* By the clock an open is only seen by its bytes, which a gate would keep away. */
     if (result >= 0 && generation->watch.descriptor < 0)
         result = open_gate(generation);
