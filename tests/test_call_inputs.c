@@ -336,7 +336,7 @@ END_TEST
 
 START_TEST(refused_inputs) {
     spile_call *call = CALL("cat {<in} >{out}", "cat {<out} {<many*} {v} >{last}");
-    static const char *const bad[] = {"", "/abs", "../up", "a/../../b", "a//b", "./a", "tree/", "*.c", "a?"};
+    static const char *const bad[] = {"", "/abs", "../up", "a/../../b", "a//b", "./a", "tree/"};
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
         ck_assert_msg(spile_call_input_memory(call, bad[i], "x", 1) == -EINVAL, "'%s'", bad[i]);
     ck_assert_int_eq(spile_call_input_memory(call, NULL, "x", 1), -EINVAL);

@@ -71,7 +71,8 @@ static bool are_options_known(const spile_call_options *options) {
 
 static int make_programs(spile_call *call) {
     call->programs = memory_zero(call->plan->program_count, sizeof(*call->programs));
-    if (!call->programs)
+    call->group_programs = memory_zero(call->plan->group_count, sizeof(*call->group_programs));
+    if (!call->programs || !call->group_programs)
         return -ENOMEM;
     for (size_t i = 0; i < call->plan->program_count; i++) {
         struct run_program *program = &call->programs[i];
@@ -170,6 +171,7 @@ spile_call *spile_call_free(spile_call *call) {
     free(call->requests);
     free(call->values);
     free(call->programs);
+    free(call->group_programs);
     free(call->deliveries);
     spile_plan_unref(call->plan);
     loop_leave(&call->user); /* of a loop that died in a fork */
@@ -197,10 +199,16 @@ static bool is_seen(const spile_call *call, const struct item *item) {
     return false;
 }
 
+/* A pattern is not a file's name; but a file may be called like one, and patterns match it. */
+static bool is_marked_pattern(const spile_plan *plan, const char *name) {
+    const struct plan_name *known = plan_find_name(plan, name);
+    return known && known->is_pattern;
+}
+
 /* Makes the given file; the source is the item's afterwards, or freed on failure. */
 static int add_input(spile_call *call, const char *name, struct source source) {
     int result = 0;
-    if (!call || !name || call->state != CALL_NEW || program_name_fault(name) || name_is_pattern(name) ||
+    if (!call || !name || call->state != CALL_NEW || program_name_fault(name) || is_marked_pattern(call->plan, name) ||
         name_is_tree(name))
         result = -EINVAL;
     else if (store_find(call, name, PLAN_GIVEN))

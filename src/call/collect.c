@@ -110,6 +110,12 @@ static int collect_found(const struct collector *collector, const char *name, co
     int result = is_output && collector->is_accepted ? refuse_twice(collector, name) : 0;
     if (result < 0)
         return result;
+    uint64_t limit = call->options.limits.file_bytes;
+    if (limit && collector->is_accepted &&
+        (uint64_t)status->st_size > limit) /* holes take no memory here, but elsewhere */
+        return refuse(
+            collector, SPILE_ERROR_LIMIT, ENOSPC, "%s made '%s' %lld bytes long, over the call's memory limit of %llu",
+            call->programs[collector->program].label, name, (long long)status->st_size, (unsigned long long)limit);
     struct item *item = store_add(call, name, (int)collector->program);
     if (!item) {
         *collector->ret_error = run_system_error(-ENOMEM, "collecting", name);

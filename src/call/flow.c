@@ -218,18 +218,20 @@ static int begin_sink(struct flow *flow) {
 
 static struct flow *add_flow(spile_call *call, const char *name) {
     struct flow *flow = memory_zero(1, sizeof(*flow));
-    if (!flow)
+    AUTO_FREE char *copy = memory_string(name);
+    int *readers = memory_new(call->program_count * sizeof(*readers));
+    if (!flow || !copy || !readers) {
+        free(flow);
+        free(readers);
         return NULL;
-    *flow = (struct flow){.call = call, .feed.fd = -1, .next = call->flows};
+    }
+    for (size_t i = 0; i < call->program_count; i++)
+        readers[i] = -1;
+    *flow = (struct flow){
+        .call = call, .next = call->flows, .name = TAKE_POINTER(copy), .readers = readers, .feed.fd = -1};
     flow->delivery.file_fd = flow->delivery.target_fd = flow->delivery.sink.fd = -1;
     flow->direct_read = flow->direct_write = -1;
     call->flows = flow;
-    flow->name = memory_string(name);
-    flow->readers = memory_zero(call->program_count, sizeof(*flow->readers));
-    if (!flow->readers || !flow->name)
-        return NULL; /* freed with the others */
-    for (size_t i = 0; i < call->program_count; i++)
-        flow->readers[i] = -1;
     return flow;
 }
 

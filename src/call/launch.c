@@ -3,6 +3,10 @@
 
 enum { TAIL_BYTES = 64 << 10, TAIL_LINES = 12, EXEC_TRIES = 8 };
 
+static bool is_running(enum program_state state) {
+    return state == PROGRAM_STARTING || state == PROGRAM_RUNNING || state == PROGRAM_EXITED;
+}
+
 void run_set_program_state(struct run_program *program, enum program_state next) {
     static const unsigned allowed[] = {
         [PROGRAM_WAITING] = 1u << PROGRAM_STARTING | 1u << PROGRAM_SKIPPED | 1u << PROGRAM_FAILED,
@@ -14,7 +18,14 @@ void run_set_program_state(struct run_program *program, enum program_state next)
         [PROGRAM_SKIPPED] = 0,
     };
     assert(allowed[program->state] & 1u << next);
+    spile_call *call = program->call;
+    size_t *count = &call->group_programs[call->plan->programs[program->index].group];
+    bool was_running = is_running(program->state);
     program->state = next;
+    if (!was_running && is_running(next))
+        call->groups_running += (*count)++ == 0;
+    else if (was_running && !is_running(next))
+        call->groups_running -= --*count == 0;
 }
 
 static const struct plan_program *plan_of(const struct run_program *program) {
@@ -371,6 +382,8 @@ static int spawn_with(struct run_program *program, struct stdio *stdio) {
     char **env = NULL;
     bool is_private;
     int result = open_stdio(program, stdio);
+    if (result >= 0 && call->state != CALL_RUNNING)
+        result = -ECANCELED; /* a stream failed at once */
     if (result >= 0)
         result = command_environment(call, program->index, &env);
     AUTO_FREE char *directory = result < 0 ? NULL : command_directory(call, program->index, &is_private);
@@ -433,7 +446,8 @@ static void start_program(struct run_program *program, int in, int out) {
             return;
         }
     }
-    run_set_program_state(program, PROGRAM_FAILED);
+    if (program->state == PROGRAM_WAITING)
+        run_set_program_state(program, PROGRAM_FAILED);
     run_fail(call, error ? error : run_system_error(result, "starting", program->label));
 }
 

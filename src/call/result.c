@@ -141,7 +141,7 @@ void result_fill(spile_call *call) {
         result->outputs[result->output_count++] = (struct result_output){.name = TAKE_POINTER(item->name),
                                                                          .data = TAKE_POINTER(item->data),
                                                                          .bytes = item->bytes,
-                                                                         .is_mapped = item->data_is_mapped,
+                                                                         .is_mapped = TAKE(item->data_is_mapped, false),
                                                                          .is_partial = item->is_partial || call->error,
                                                                          .program = item->producer,
                                                                          .mode = item->mode};

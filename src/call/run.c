@@ -224,23 +224,6 @@ static enum readiness group_readiness(const spile_call *call, size_t group) {
     return readiness;
 }
 
-static bool is_group_running(const spile_call *call, size_t group) {
-    for (size_t i = 0; i < call->program_count; i++) {
-        enum program_state state = call->programs[i].state;
-        bool is_running = state == PROGRAM_STARTING || state == PROGRAM_RUNNING || state == PROGRAM_EXITED;
-        if (is_running && call->plan->programs[i].group == group)
-            return true;
-    }
-    return false;
-}
-
-static unsigned groups_running(const spile_call *call) {
-    unsigned count = 0;
-    for (size_t group = 0; group < call->plan->group_count; group++)
-        count += is_group_running(call, group);
-    return count;
-}
-
 static void skip_group(spile_call *call, size_t group) {
     for (size_t i = 0; i < call->program_count; i++)
         if (call->plan->programs[i].group == group)
@@ -248,19 +231,19 @@ static void skip_group(spile_call *call, size_t group) {
 }
 
 static void start_what_can(spile_call *call) {
-    for (size_t group = 0; group < call->plan->group_count && call->state == CALL_RUNNING; group++) {
-        switch (group_readiness(call, group)) {
-        case GROUP_STARTED:
-        case GROUP_WAITS:
-            break;
-        case GROUP_READY:
-            if (groups_running(call) < call->options.jobs)
-                run_start_group(call, group);
-            break;
-        case GROUP_HOPELESS:
+    bool is_first = true;
+    if (call->groups_running >= call->options.jobs && !call->error)
+        return;
+    for (size_t group = call->first_group; group < call->plan->group_count && call->state == CALL_RUNNING; group++) {
+        enum readiness readiness = group_readiness(call, group);
+        if (readiness == GROUP_READY && call->groups_running < call->options.jobs)
+            run_start_group(call, group);
+        is_first &= readiness == GROUP_STARTED;
+        if (is_first)
+            call->first_group = group + 1; /* nothing before it will ever be started */
+        if (readiness == GROUP_HOPELESS) {
             skip_group(call, group);
-            group = SIZE_MAX; /* others may wait for this one: look again from the first */
-            break;
+            group = call->first_group - 1; /* others may wait for this one: look again */
         }
     }
 }

@@ -204,6 +204,8 @@ struct spile_call {
     size_t value_count, value_capacity;
     struct run_program *programs;
     size_t program_count, running_count, pending_items;
+    size_t *group_programs; /* how many of each group run */
+    size_t groups_running, first_group;
 
     struct delivery *deliveries;
     size_t delivery_count;
