@@ -1,5 +1,4 @@
-/* Cells at their ends: daemons, killed hosts and supervisors, forks, missing helpers, injected failures. What must be
- * gone is waited for (a pidfd, the end of a pipe), never slept for. */
+/* Cells at their ends: daemons, kills, forks, missing helpers, injected failures. What must be gone is waited for. */
 #include "cell_host.h"
 
 #include <dirent.h>

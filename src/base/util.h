@@ -51,7 +51,8 @@ int fd_write_all(int fd, const void *data, size_t size);
 /* write(2) that raises no SIGPIPE in the host: one that comes of it is consumed in this thread. May be short; -EPIPE.
  */
 ssize_t fd_write_no_sigpipe(int fd, const void *data, size_t size);
-/* Keeps SIGPIPE away from the host while several such writes are made in a row; one that came of them is consumed at the end. */
+/* Keeps SIGPIPE away from the host while several such writes are made in a row; one that came of them is consumed at
+ * the end. */
 struct sigpipe_guard {
     sigset_t old_set;
     bool was_pending;
