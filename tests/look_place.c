@@ -162,7 +162,7 @@ void expect_no_proof(struct place *place, const char *act, enum cell_wait_kind k
 
 void add_test(Suite *suite, const TTest *test, const char *name) {
     TCase *tests = tcase_create(name);
-    tcase_set_timeout(tests, 60);
+    tcase_set_timeout(tests, 150);
     tcase_add_loop_test(tests, test, 0, setting_count);
     suite_add_tcase(suite, tests);
 }

@@ -4,7 +4,7 @@
 
 #include "cell_host.h"
 
-enum { PATIENCE_S = 10, NEVER_LOOKS = 20, TOKEN_LOOKS = 500 };
+enum { PATIENCE_S = 60, NEVER_LOOKS = 20, TOKEN_LOOKS = 500 };
 
 /* Three named pipes of ours: `in`, empty, which we hold; `full`; `shut`, which nobody holds. */
 struct place {

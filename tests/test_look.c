@@ -169,6 +169,42 @@ START_TEST(an_end_is_news) {
 }
 END_TEST
 
+static char state_of(pid_t pid) {
+    char path[64], state = 'Z';
+    snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+    FILE *stat = fopen(path, "re");
+    if (stat && fscanf(stat, "%*d (%*[^)]) %c", &state) != 1)
+        state = 'Z';
+    if (stat)
+        fclose(stat);
+    return state;
+}
+
+/* One program ended, and that was not yet told when the look was: so it is not quiet. */
+START_TEST(an_untold_end_is_news) {
+    struct place place;
+    struct job jobs[2];
+    if (settings[_i].containment == SPILE_CONTAINMENT_NAMESPACE || !place_open(&place, _i))
+        return;
+    pid_t supervisor = settings[_i].containment == SPILE_CONTAINMENT_REAPER ? supervisor_pid(place.lease.cell) : 0;
+    ck_assert(start_stand(&place, &jobs[0], "read", "in"));
+    ck_assert(start_stand(&place, &jobs[1], "open-read", "shut"));
+    look_until_proved(&place, CELL_WAIT_OPEN, place.inodes[2].inode, "two programs");
+    if (supervisor)
+        ck_assert_int_eq(kill(supervisor, SIGSTOP), 0);
+    seen.is_there = false;
+    ck_assert_int_eq(cell_look(place.lease.cell, place.inodes, place.inode_count, on_answer), 0);
+    ck_assert_int_eq(kill((pid_t)jobs[0].pid, SIGKILL), 0);
+    while (state_of((pid_t)jobs[0].pid) != 'Z')
+        sched_yield();
+    if (supervisor)
+        ck_assert_int_eq(kill(supervisor, SIGCONT), 0);
+    host_wait(&place.host, &seen.is_there);
+    ck_assert_msg(!seen.quiet, "%s", describe());
+    place_close(&place);
+}
+END_TEST
+
 /* ------------------------------------------------------------------------------------------------ how it is asked */
 
 START_TEST(misuse_and_release) {
@@ -242,6 +278,7 @@ int main(void) {
     add_test(suite, proved_for_real_programs, "proved_for_real_programs");
     add_test(suite, programs_are_told_apart, "programs_are_told_apart");
     add_test(suite, an_end_is_news, "an_end_is_news");
+    add_test(suite, an_untold_end_is_news, "an_untold_end_is_news");
     add_test(suite, misuse_and_release, "misuse_and_release");
     add_test(suite, supervisor_dies, "supervisor_dies");
     add_test(suite, more_than_is_told, "more_than_is_told");

@@ -1,8 +1,9 @@
-/* A program whose words are half as wide, built without any library: says that it is ready and reads its standard input
- * to the end. The number of its `read` is that of another call in a wide program. */
-static char byte;
+/* A program whose words are half as wide, built without any library: starts `cat`, says that it is ready, and waits for
+ * it. In a wide program the number and the arguments of that call are those of a poll of nothing, without a time-out.
+ */
+static const char path[] = "/bin/cat";
 
-static int call(int number, int first, char *second, int third) {
+static int call(int number, int first, const void *second, const void *third) {
     int result;
     __asm__ volatile("int $0x80" : "=a"(result) : "a"(number), "b"(first), "c"(second), "d"(third) : "memory");
     return result;
@@ -10,8 +11,11 @@ static int call(int number, int first, char *second, int third) {
 
 void _start(void);
 void _start(void) {
-    call(4, 1, &byte, 1); /* write */
-    while (call(3, 0, &byte, 1) == 1)
-        ;
-    call(1, 0, 0, 0); /* exit */
+    static const char *const argv[] = {path, 0};
+    static const char *const envp[] = {0};
+    if (call(2, 0, 0, 0) == 0)                 /* fork */
+        call(11, (int)path, argv, envp);       /* execve */
+    call(4, 1, path, (const void *)1);         /* write */
+    call(7, -1, 0, (const void *)0xc0000000u); /* waitpid, for every kind of child */
+    call(1, 0, 0, 0);                          /* exit */
 }
