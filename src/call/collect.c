@@ -259,8 +259,11 @@ static int visit_match(const struct collector *collector, const char *name, void
         return 0;
     struct stat status;
     int result = find(collector, name, &status);
-    if (result < 0 || !S_ISREG(status.st_mode))
-        return 0; /* a match that can't be taken (a dangling link, a socket) is not an output */
+    bool is_dangling = result == -ENOENT || result == -ELOOP || result == -EXDEV;
+    if (is_dangling || (result >= 0 && !S_ISREG(status.st_mode)))
+        return 0; /* a link to nothing or to elsewhere, a socket: no output */
+    if (result < 0)
+        return refuse(collector, SPILE_ERROR_SYSTEM, -result, "looking at '%s' failed: %s", name, strerror(-result));
     const struct item *seen = seen_item(collector, name);
     if (seen && is_unchanged(&seen->status, &status) && !(file && role_changes(file->role)))
         return 0;
