@@ -32,9 +32,10 @@ static enum streams_left streams_left(const spile_call *call) {
 }
 
 static void look_again(spile_call *call, bool has_moved) {
+    if (has_moved)
+        call->still_since_ns = time_now_ns();
     if (has_moved || call->look_step_ns == 0) {
         call->look_step_ns = first_step_ns;
-        call->still_since_ns = time_now_ns();
     } else {
         call->look_step_ns = MIN(call->look_step_ns * 2,
                                  streams_left(call) == STREAMS_FLOW ? longest_step_ns : idle_step_ns);
@@ -246,22 +247,39 @@ static bool poke(spile_call *call, const struct cell_look *look) {
     return has_poked;
 }
 
+/* The look was taken while what programs did before it may not have come to us yet. */
+static bool has_moved_meanwhile(spile_call *call) {
+    watch_drain(call->loop);
+    for (const struct flow *flow = call->flows; flow && call->state == CALL_RUNNING; flow = flow->next)
+        if (flow->stream && stream_has_work(flow->stream))
+            return true;
+    return call->stream_room.progress != call->look_progress;
+}
+
 static void answered(struct cell_owner *owner, const struct cell_look *look) {
     spile_call *call = CONTAINER_OF(owner, spile_call, owner);
     call->is_looking = false;
+    bool has_moved = call->state == CALL_RUNNING && has_moved_meanwhile(call);
     if (call->state != CALL_RUNNING)
         return;
-    bool has_moved = call->stream_room.progress != call->look_progress;
+    bool was_proved = TAKE(call->was_proved, look->proved && !has_moved);
     if (has_moved || !look->quiet) {
         look_again(call, has_moved);
         return;
     }
+    /* The exit of a program may still be on its way: only what holds for two looks counts as proved. */
+    bool is_proved = look->proved && was_proved;
+    if (look->proved && !was_proved) {
+        call->look_step_ns = 0;
+        look_again(call, false);
+        return;
+    }
     AUTO_FREE char *stuck = describe(call, look);
     struct flow *full = smallest_full(call);
-    bool has_changed = settle(call, look->proved) || poke(call, look);
+    bool has_changed = settle(call, is_proved) || poke(call, look);
     if (!has_changed && full)
-        has_changed = grow(call, full, look->proved, stuck);
-    if (!has_changed && look->proved && stuck) {
+        has_changed = grow(call, full, is_proved, stuck);
+    if (!has_changed && is_proved && stuck) {
         run_fail(call, error_with(error_new(SPILE_ERROR_STANDSTILL,
                                             "the call stands still, and nothing can end that: %s", stuck),
                                   EDEADLK, -1, -1));

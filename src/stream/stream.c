@@ -420,6 +420,24 @@ int stream_settle(struct stream *stream) {
     return 1;
 }
 
+static bool is_ready(const struct generation *generation, short events) {
+    struct pollfd poll_fd = {.fd = generation->fd, .events = events};
+    return generation->state == GENERATION_OPEN && generation->fd >= 0 && poll(&poll_fd, 1, 0) != 0;
+}
+
+bool stream_has_work(const struct stream *stream) {
+    uint64_t end = stream->is_held ? stream->held_size : window_end(&stream->window);
+    const struct generation *generation = stream->writer ? stream->writer->generations : NULL;
+    for (; generation && stream_room_left(stream) > 0; generation = generation->next)
+        if (is_ready(generation, POLLIN))
+            return true;
+    for (const struct stream_reader *reader = stream->readers; reader; reader = reader->next)
+        for (generation = reader->generations; generation; generation = generation->next)
+            if (is_ready(generation, stream->is_ended || generation->offset < end ? POLLOUT : 0))
+                return true;
+    return false;
+}
+
 bool stream_is_full(const struct stream *stream) {
     return !stream->is_held && !stream->is_ended && stream_room_left(stream) == 0;
 }
