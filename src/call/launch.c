@@ -438,13 +438,17 @@ static void start_program(struct run_program *program, int in, int out) {
     if (result >= 0)
         result = command_make(call, program->index, &program->argv, &error);
     if (result >= 0) {
+        /* From here on it counts as running: streams are at work while it starts, and may fail the call. */
+        run_set_program_state(program, PROGRAM_STARTING);
+        call->running_count++;
         result = spawn_with(program, &stdio);
         if (result >= 0) {
             program->start_ns = MAX(time_now_ns() - call->begin_ns, UINT64_C(1));
-            run_set_program_state(program, PROGRAM_STARTING);
-            call->running_count++;
+            if (call->state != CALL_RUNNING)
+                cell_signal_all(call->cell, SIGTERM); /* it came too late for the first one */
             return;
         }
+        call->running_count--;
     }
     if (program->state == PROGRAM_WAITING)
         run_set_program_state(program, PROGRAM_FAILED);

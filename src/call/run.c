@@ -36,12 +36,14 @@ void run_trace(spile_call *call, spile_event event) {
 }
 
 spile_error *run_system_error(int result, const char *what, const char *name) {
+    const char *quote = *name == '\'' ? "" : "'"; /* a label has its own */
     if (result == -ENOSPC)
-        return error_with(
-            error_new(SPILE_ERROR_LIMIT, "%s '%s': the files of the call reached its memory limit", what, name), ENOSPC,
-            -1, -1);
-    return error_with(error_new(SPILE_ERROR_SYSTEM, "%s '%s' failed: %s", what, name, strerror(-result)), -result, -1,
-                      -1);
+        return error_with(error_new(SPILE_ERROR_LIMIT, "%s %s%s%s: the files of the call reached its memory limit",
+                                    what, quote, name, quote),
+                          ENOSPC, -1, -1);
+    return error_with(
+        error_new(SPILE_ERROR_SYSTEM, "%s %s%s%s failed: %s", what, quote, name, quote, strerror(-result)), -result, -1,
+        -1);
 }
 
 /* ------------------------------------------------------------------------------ ending */

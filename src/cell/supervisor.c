@@ -57,15 +57,25 @@ struct supervisor {
 
 static void reap(struct supervisor *cell);
 
+static void signal_all(struct supervisor *cell, int signal) {
+    if (cell->containment == SPILE_CONTAINMENT_NAMESPACE) {
+        (void)sys_kill(-1, signal);
+        return;
+    }
+    if (descendants_signal(signal) > 0)
+        return;
+    /* None was found, perhaps for want of descriptors: then at least those that we started, with their groups. */
+    for (const struct program *program = cell->programs; program; program = program->next)
+        if (program->state == PROGRAM_RUNNING && sys_kill(-program->pid, signal) < 0)
+            (void)sys_kill(program->pid, signal);
+}
+
 static void kill_all(struct supervisor *cell) {
     for (;;) {
         reap(cell);
         if (cell->is_alone)
             return;
-        if (cell->containment == SPILE_CONTAINMENT_NAMESPACE)
-            (void)sys_kill(-1, SIGKILL);
-        else
-            (void)descendants_signal(SIGKILL);
+        signal_all(cell, SIGKILL);
         /* For the next end of a child, but not for ever: a walk over descendants misses what is just being forked. */
         struct pollfd watched = {.fd = cell->signals, .events = POLLIN};
         struct signalfd_siginfo info;
@@ -352,13 +362,6 @@ static void on_lease(struct supervisor *cell, uint32_t id, uint64_t file_bytes) 
     tell_all(cell);
 }
 
-static void on_signal(struct supervisor *cell, int signal) {
-    if (cell->containment == SPILE_CONTAINMENT_NAMESPACE)
-        (void)sys_kill(-1, signal);
-    else
-        (void)descendants_signal(signal);
-}
-
 static size_t list_running(const struct supervisor *cell, struct look_program *programs) {
     size_t count = 0;
     for (const struct program *program = cell->programs; program; program = program->next) {
@@ -411,7 +414,7 @@ static void on_message(struct supervisor *cell) {
         on_spawn(cell, &message);
         break;
     case WIRE_SIGNAL:
-        on_signal(cell, message.header.signal.signal);
+        signal_all(cell, message.header.signal.signal);
         break;
     case WIRE_LOOK:
         on_look(cell, &message);

@@ -9,6 +9,8 @@
 
 static const char *const bases[] = {"/dev/shm", "/tmp"};
 
+#define NAME_START "spile-cell-"
+
 enum { MAKE_ATTEMPTS = 16, STUCK_WALKS = 3 };
 
 static bool is_dot(const char *name) {
@@ -117,6 +119,12 @@ int tree_empty(int directory) {
     return result < 0 ? result : -ENOTEMPTY;
 }
 
+/* Exactly the form that tree_make gives: what else begins like it may be somebody's own. */
+static bool is_ours(const char *name) {
+    size_t size = sizeof(NAME_START) - 1;
+    return strncmp(name, NAME_START, size) == 0 && strlen(name) == size + 6;
+}
+
 static void remove_stale(const char *base) {
     AUTO_FD directory = sys_openat(AT_FDCWD, base, O_RDONLY | O_DIRECTORY, 0);
     CLEANUP(directory_close) DIR *list = directory < 0 ? NULL : directory_list(directory);
@@ -124,7 +132,7 @@ static void remove_stale(const char *base) {
         return;
     for (const struct dirent *entry; (entry = readdir(list));) {
         struct stat status;
-        if (strncmp(entry->d_name, "spile-", 6) != 0)
+        if (!is_ours(entry->d_name))
             continue;
         AUTO_FD fd = sys_openat(directory, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
         if (fd < 0 || sys_fstat(fd, &status) < 0 || status.st_uid != geteuid() || (status.st_mode & 07777) != 0700)
@@ -160,7 +168,7 @@ int tree_make(struct tree *ret_tree) {
         remove_stale(bases[i]);
         for (int attempt = 0; attempt < MAKE_ATTEMPTS; attempt++) {
             struct tree tree = {.fd = -1};
-            snprintf(tree.path, sizeof(tree.path), "%s/spile-XXXXXX", bases[i]);
+            snprintf(tree.path, sizeof(tree.path), "%s/" NAME_START "XXXXXX", bases[i]);
             result = sys_mkdtemp(tree.path);
             if (result >= 0)
                 result = tree_claim(&tree);

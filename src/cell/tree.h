@@ -1,5 +1,5 @@
-/* Directories in memory where no mount of our own is to be had: /dev/shm/spile-XXXXXX, mode 0700, known to be in use by
- * a lock that its maker holds. */
+/* Directories in memory where no mount of our own is to be had: /dev/shm/spile-cell-XXXXXX, mode 0700, known to be in
+ * use by a lock that its maker holds. */
 #pragma once
 
 #include "base/util.h"
