@@ -4,6 +4,7 @@ $SPILE_BUILD names it (tools/test sets it); by default it is `build` in the sour
 """
 import os
 import pathlib
+import signal
 
 import pytest
 
@@ -22,3 +23,20 @@ def build():
 def spile(build):
     """The path of the command."""
     return str(build / "cli" / "spile")
+
+
+@pytest.fixture(autouse=True)
+def deadline(request):
+    """A test that waits for what never comes fails by itself; the package's tests have their own."""
+    if "python" in request.path.parts[len(SOURCE.parts):]:
+        yield
+        return
+
+    def overdue(number, frame):
+        raise TimeoutError("the test waits for more than two minutes")
+
+    old = signal.signal(signal.SIGALRM, overdue)
+    signal.alarm(120)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, old)

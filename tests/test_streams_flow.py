@@ -75,7 +75,6 @@ def test_a_file_is_replaced_only_when_all_is_well(host):
     call = host.start(two_steps(go), f"sh -c 'read line <$1; echo $line >{seen}; cat $1' sh {{<x|}}", "-o", "x=x")
     assert seen.read_bytes() == b"first\n"
     assert host.read("x") == b"old"
-    go.write_bytes(b"\n")
     call.communicate(timeout=LONGEST_SECONDS)
     assert call.returncode == 123 and host.read("x") == b"old"  # it opened its input twice
     call = host.start(two_steps(go))
