@@ -218,7 +218,7 @@ struct spile_call {
     struct loop_timer look; /* for a standstill */
     uint64_t look_progress, look_step_ns, still_since_ns;
     bool is_looking, was_proved; /* by the look before */
-    char *seems_stuck; /* what the last look saw, for the deadline */
+    char *seems_stuck;           /* what the last look saw, for the deadline */
 
     spile_error *error; /* the first root cause */
     struct spile_result *result;

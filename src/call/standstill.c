@@ -256,6 +256,26 @@ static bool has_moved_meanwhile(spile_call *call) {
     return call->stream_room.progress != call->look_progress;
 }
 
+/* All is quiet: what may follow does. */
+static void conclude(spile_call *call, const struct cell_look *look, bool is_proved) {
+    AUTO_FREE char *stuck = describe(call, look);
+    struct flow *full = smallest_full(call);
+    bool has_changed = settle(call, is_proved) || poke(call, look);
+    if (!has_changed && full)
+        has_changed = grow(call, full, is_proved, stuck);
+    if (!has_changed && is_proved && stuck) {
+        run_fail(call, error_with(error_new(SPILE_ERROR_STANDSTILL,
+                                            "the call stands still, and nothing can end that: %s", stuck),
+                                  EDEADLK, -1, -1));
+        return;
+    }
+    if (!has_changed) {
+        free(call->seems_stuck);
+        call->seems_stuck = TAKE_POINTER(stuck);
+    }
+    look_again(call, has_changed);
+}
+
 static void answered(struct cell_owner *owner, const struct cell_look *look) {
     spile_call *call = CONTAINER_OF(owner, spile_call, owner);
     call->is_looking = false;
@@ -274,22 +294,7 @@ static void answered(struct cell_owner *owner, const struct cell_look *look) {
         look_again(call, false);
         return;
     }
-    AUTO_FREE char *stuck = describe(call, look);
-    struct flow *full = smallest_full(call);
-    bool has_changed = settle(call, is_proved) || poke(call, look);
-    if (!has_changed && full)
-        has_changed = grow(call, full, is_proved, stuck);
-    if (!has_changed && is_proved && stuck) {
-        run_fail(call, error_with(error_new(SPILE_ERROR_STANDSTILL,
-                                            "the call stands still, and nothing can end that: %s", stuck),
-                                  EDEADLK, -1, -1));
-        return;
-    }
-    if (!has_changed) {
-        free(call->seems_stuck);
-        call->seems_stuck = TAKE_POINTER(stuck);
-    }
-    look_again(call, has_changed);
+    conclude(call, look, is_proved);
 }
 
 static void look_due(struct loop_timer *timer) {

@@ -109,8 +109,8 @@ bool stream_is_being_read(const struct stream *stream, int reader);
 /* Everything stands still: lets what can do no harm happen. A writer that has closed is taken to have ended. Returns 1
  * where something changed. */
 int stream_settle(struct stream *stream);
-/* Whether a pipe is ready for what waits to go through it, though no step has come to it yet: nothing is to be concluded
- * from a program that waits for that. Who opened or closed one is known after watch_drain. */
+/* Whether a pipe is ready for what waits to go through it, though no step has come to it yet: nothing is to be
+ * concluded from a program that waits for that. Who opened or closed one is known after watch_drain. */
 bool stream_has_work(const struct stream *stream);
 /* Whether the window is what holds the writer up. */
 bool stream_is_full(const struct stream *stream);
