@@ -268,6 +268,33 @@ static void check_error(int code, const spile_error *error) {
         wrong("success with an error: %s", spile_error_get_message(error));
 }
 
+static void tell(int code, const spile_error *error, const spile_result *result) {
+    if (!error && result)
+        error = spile_result_error(result);
+    if (getenv("SPILE_FAULT_VERBOSE"))
+        fprintf(stderr, "%d: %s\n", code, error ? spile_error_get_message(error) : "-");
+}
+
+static void check_outcome(const struct scenario *scenario, int code, const spile_error *error,
+                          const spile_result *result) {
+    if (code >= 0 && scenario->must_fail)
+        wrong("success of what must fail");
+    if (code >= 0 && !result)
+        wrong("success without a result");
+    check_error(code, error);
+    check_error(code, result ? spile_result_error(result) : NULL);
+    if (result && code < 0 && !spile_result_error(result))
+        wrong("failed with %d, and the result has no error", code);
+    tell(code, error, result);
+}
+
+static size_t template_count(const struct scenario *scenario) {
+    size_t count = 0;
+    while (count < ARRAY_SIZE(scenario->templates) && scenario->templates[count])
+        count++;
+    return count;
+}
+
 int scenario_run(const struct scenario *scenario, spile_containment containment, const char *directory) {
     const spile_ctx_options ctx_options = {.size = sizeof(ctx_options), .containment = containment};
     spile_call_options options = scenario->options;
@@ -276,11 +303,8 @@ int scenario_run(const struct scenario *scenario, spile_containment containment,
     spile_call *call = NULL;
     spile_result *result = NULL;
     spile_error *error = NULL;
-    size_t count = 0;
     options.size = sizeof(options);
-    while (count < ARRAY_SIZE(scenario->templates) && scenario->templates[count])
-        count++;
-    int code = spile_plan_from_templates(scenario->templates, count, &plan, &error);
+    int code = spile_plan_from_templates(scenario->templates, template_count(scenario), &plan, &error);
     if (code < 0 && !error)
         wrong("a plan is refused without an error");
     if (code >= 0)
@@ -291,20 +315,8 @@ int scenario_run(const struct scenario *scenario, spile_containment containment,
         code = scenario->prepare(call, directory);
     if (code >= 0)
         code = scenario->is_polled ? run_polled(call, &result) : spile_call_run(call, &result);
-    if (code >= 0 && scenario->must_fail)
-        wrong("success of what must fail");
-    if (code >= 0 && !result)
-        wrong("success without a result");
-    check_error(code, error);
-    check_error(code, result ? spile_result_error(result) : NULL);
-    if (result && code < 0 && !spile_result_error(result))
-        wrong("failed with %d, and the result has no error", code);
+    check_outcome(scenario, code, error, result);
     scenario->check(result, code >= 0, directory);
-    if (getenv("SPILE_FAULT_VERBOSE"))
-        fprintf(stderr, "%d: %s\n", code,
-                error                                  ? spile_error_get_message(error)
-                : result && spile_result_error(result) ? spile_error_get_message(spile_result_error(result))
-                                                       : "-");
     spile_error_free(error);
     spile_call_free(call);
     spile_plan_unref(plan);
