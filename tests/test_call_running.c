@@ -292,6 +292,17 @@ START_TEST(programs_that_are_not_there) {
     write_text(in_scratch("script"), "#!/no/such/interpreter\n");
     result = run_badly(CALL(command), SPILE_ERROR_NOT_EXECUTABLE, "its interpreter");
     spile_result_free(result);
+    /* Found in PATH, but not to be executed; a directory that may not be searched does not count. */
+    ck_assert_int_eq(mkdir(in_scratch("closed"), 0), 0);
+    snprintf(command, sizeof(command), "%s:%s", in_scratch("closed"), scratch());
+    setenv("PATH", command, 1);
+    write_text(in_scratch("plain"), "");
+    result = run_badly(CALL("plain"), SPILE_ERROR_NOT_EXECUTABLE, "'plain' can't be executed: Permission denied");
+    ck_assert_int_eq(spile_result_exit_status(result), 126);
+    spile_result_free(result);
+    spile_result_free(run_badly(CALL("nowhere"), SPILE_ERROR_NOT_FOUND, "no directory of PATH has it"));
+    setenv("PATH", "/usr/bin:/bin", 1);
+    ck_assert_int_eq(rmdir(in_scratch("closed")), 0);
     /* One that the call makes, and that can't be executed. */
     spile_result_free(
         run_badly(CALL("sh -c 'echo >$1' sh {>tool}", "./{<tool}"), SPILE_ERROR_NOT_EXECUTABLE, "must be executable"));

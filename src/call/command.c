@@ -314,11 +314,12 @@ static int search_path(spile_call *call, size_t program, const char *word, spile
             call->programs[program].path = candidate;
             return 0;
         }
+        /* A directory that may not be searched has nothing for us, as for a shell. */
+        if (result == -EACCES && sys_faccessat(AT_FDCWD, candidate, F_OK, AT_EACCESS) >= 0)
+            worst = result;
         free(candidate);
         if (result == -ENOMEM)
             return result;
-        if (result == -EACCES)
-            worst = result;
     }
     return refuse_program(program, word, worst,
                           "no directory of PATH has it; check the spelling, or install the package it comes in",
