@@ -231,7 +231,7 @@ static bool holds_known(const struct look *look, const struct cell_wait *waits, 
         if (waits[i].inode == inode)
             return true;
     for (size_t i = 0; i < look->place->inode_count; i++)
-        if (look->place->inodes[i].inode == inode)
+        if (look->place->inodes[i].inode == inode && !look->place->inodes[i].is_foreign)
             return true;
     return false;
 }
