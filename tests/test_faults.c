@@ -1,3 +1,4 @@
+/* NOLINTBEGIN(cert-env33-c,bugprone-implicit-widening-of-multiplication-result,bugprone-suspicious-string-compare) */
 /* Injected failures: every system call and allocation that a few representative calls pass, in the library, the
  * supervisor and between clone and exec, is made to fail in every way it can. Whatever fails, a call ends: with the
  * right bytes or with a clean error; never with a hang, a crash, wrong bytes, or anything left behind.
@@ -360,3 +361,4 @@ int main(int argc, char **argv) {
     suite_add_tcase(suite, tests);
     return support_run(suite);
 }
+/* NOLINTEND(cert-env33-c,bugprone-implicit-widening-of-multiplication-result,bugprone-suspicious-string-compare) */

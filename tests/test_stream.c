@@ -1,3 +1,4 @@
+/* NOLINTBEGIN(cert-env33-c,bugprone-implicit-widening-of-multiplication-result,bugprone-suspicious-string-compare) */
 /* Streams through the C API, in each containment: fed by callbacks that have nothing yet, taken by ones that have no
  * room, handed out in memory and to descriptors; and what a call tells of them. What goes through the command is tested
  * there (test_streams_*.py).
@@ -267,3 +268,4 @@ int main(int argc, char **argv) {
     suite_add_tcase(suite, still);
     return support_run(suite);
 }
+/* NOLINTEND(cert-env33-c,bugprone-implicit-widening-of-multiplication-result,bugprone-suspicious-string-compare) */
