@@ -260,6 +260,23 @@ def test_opened_for_both_and_ended_by_itself(host):
         host.users("write {>x|} put 0 10", "both {<x|} get 0 10")
 
 
+def test_an_output_opened_for_both(host):
+    """Many programs open what they write so and never read from it; as an ordinary user, too, they may."""
+    steps = host.user("both {>x|} put 0 300000"), host.user("read {<x|} get 0 300000 end 0")
+    host.ok(*steps)
+    host.directory.chmod(0o777)
+    try:
+        ran = host.run(*steps, preexec_fn=as_nobody if os.getuid() == 0 else None)
+    except PermissionError:
+        pytest.skip("the build directory can't be reached by another user than root")
+    assert ran.status == 0, ran
+
+
+def test_an_output_that_is_read(host):
+    host.fails(host.user("both {>x|} some 0 put 0 10"), "cat {<x|}", says="reads from the stream 'x', which is its output")
+    host.fails(host.user("read {>x|}"), "cat {<x|}", says="waits to open 'x', its output, for reading")
+
+
 @pytest.mark.parametrize("steps", [
     "unlink {>x|}", "unlink {>x|} make {>x|}", "make t rename t {>x|}", "write {>x|} put 0 10 make t rename t {>x|}",
     "write {>x|} put 0 10 unlink {>x|}",

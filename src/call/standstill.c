@@ -165,6 +165,8 @@ static void text_wait(struct stuck *stuck, const struct cell_wait *wait) {
                 program ? program->label : wait->name, verb, stuck->flow->name);
     if (stuck->reader >= 0)
         text_other_side(&stuck->text, call, stuck->flow);
+    else if (wait->kind == CELL_WAIT_OPEN && !wait->for_writing)
+        text_puts(&stuck->text, ", its output, for reading");
     else if (stream_is_full(stuck->flow->stream))
         text_puts(&stuck->text, ", which is full: nobody reads it");
 }

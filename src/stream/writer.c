@@ -9,24 +9,35 @@
 static void writer_looked(struct watch *watch);
 static void writer_readable(struct loop_fd *ready, uint32_t events);
 
+/* No byte of it is like the ones around: what is left of it when some were taken is known. */
+static void make_gate(unsigned char gate[GATE_BYTES]) {
+    for (unsigned i = 0; i < GATE_BYTES; i++)
+        gate[i] = (unsigned char)(i * 167 + i / 256 + 1);
+}
+
 static int shut_gate(int fd) {
-    char gate[GATE_BYTES] = {0};
+    unsigned char gate[GATE_BYTES];
+    make_gate(gate);
     int result = sys_fcntl(fd, F_SETPIPE_SZ, GATE_BYTES);
     return result < 0 ? result : fd_write_all(fd, gate, sizeof(gate));
 }
 
-/* Reads the gate away; what the program writes from now on is data. */
+/* Reads the gate away; what the program writes from now on is data. -ESPIPE: a program that opened its output for
+ * reading too has read some of it. */
 static int open_gate(struct generation *generation) {
-    char gate[GATE_BYTES];
+    unsigned char gate[GATE_BYTES], found[GATE_BYTES];
     size_t size = 0;
-    while (size < sizeof(gate)) {
-        ssize_t count = sys_read(generation->fd, gate + size, sizeof(gate) - size);
-        if (count == -EINTR || count == -EAGAIN)
-            continue; /* the gate is there: nobody else reads this pipe */
+    make_gate(gate);
+    while (size < sizeof(found)) {
+        ssize_t count = sys_read(generation->fd, found + size, sizeof(found) - size);
+        if (count == -EINTR)
+            continue;
         if (count <= 0)
-            return count < 0 ? (int)count : -EPIPE;
+            return count == -EAGAIN || count == 0 ? -ESPIPE : (int)count;
         size += (size_t)count;
     }
+    if (memcmp(gate, found, sizeof(gate)) != 0)
+        return -ESPIPE;
     (void)fcntl(generation->fd, F_SETPIPE_SZ, PIPE_BYTES); /* past the user's share of pages it stays small */
     return 0;
 }
@@ -55,9 +66,6 @@ static int arm(struct stream_writer *writer) {
     /* Only now, for our own opens and closes would be events too. */
     if (result >= 0)
         result = watch_add(room->loop, &generation->watch, generation->fd, writer_looked);
-    /* An open for reading, too, would wait for ever; inotify wants the right to read while it is told of the file. */
-    if (result >= 0)
-        result = sys_fchmod(generation->fd, 0200);
     /* By the clock an open is only seen by its bytes, which a gate would keep away. */
     if (result >= 0 && generation->watch.descriptor < 0)
         result = open_gate(generation);
@@ -147,7 +155,8 @@ static void writer_looked(struct watch *watch) {
         if (result >= 0 && !is_by_clock)
             result = open_gate(generation);
         if (result < 0) {
-            stream_fail(stream, STREAM_FAULT_SYSTEM, -result, writer->path);
+            bool is_read = result == -ESPIPE;
+            stream_fail(stream, is_read ? STREAM_FAULT_OUTPUT_READ : STREAM_FAULT_SYSTEM, -result, writer->path);
             return;
         }
         stream->room->progress++;
