@@ -146,6 +146,15 @@ static void text_other_side(struct text *text, const spile_call *call, const str
         text_printf(text, "; %s was killed by signal %d", writer->label, WTERMSIG(writer->status));
 }
 
+static void text_why(struct stuck *stuck, const struct cell_wait *wait) {
+    if (stuck->reader >= 0)
+        text_other_side(&stuck->text, stuck->call, stuck->flow);
+    else if (wait->kind == CELL_WAIT_OPEN && !wait->for_writing)
+        text_puts(&stuck->text, ", its output, for reading");
+    else if (stream_is_full(stuck->flow->stream))
+        text_puts(&stuck->text, ", which is full: nobody reads it");
+}
+
 static void text_wait(struct stuck *stuck, const struct cell_wait *wait) {
     static const char *const verbs[] = {
         [CELL_WAIT_OPEN] = "open", [CELL_WAIT_READ] = "read", [CELL_WAIT_WRITE] = "write", [CELL_WAIT_POLL] = "read"};
@@ -163,12 +172,7 @@ static void text_wait(struct stuck *stuck, const struct cell_wait *wait) {
     const char *verb = wait->kind == CELL_WAIT_POLL && wait->for_writing ? "write" : verbs[wait->kind];
     text_printf(&stuck->text, "%s%s waits to %s '%s'", stuck->text.size ? "; " : "",
                 program ? program->label : wait->name, verb, stuck->flow->name);
-    if (stuck->reader >= 0)
-        text_other_side(&stuck->text, call, stuck->flow);
-    else if (wait->kind == CELL_WAIT_OPEN && !wait->for_writing)
-        text_puts(&stuck->text, ", its output, for reading");
-    else if (stream_is_full(stuck->flow->stream))
-        text_puts(&stuck->text, ", which is full: nobody reads it");
+    text_why(stuck, wait);
 }
 
 /* Who waits for what; NULL where no wait has to do with a stream. */
