@@ -449,9 +449,9 @@ SPILE_API void spile_call_resume(spile_call *call);
  * The end. An input has ended when its process has exited (or spile_pipe_finish said so) and nobody is in the middle of
  * reading it; it may never be opened. An output has ended when its process has exited and every process that opened it
  * has closed it; that none did is an error, unless it is optional. Where neither was said, an output ends at the first
- * moment at which all who opened it have closed it, and an input does not end. With the end the path is gone.
- * Memory, copies and regular files can be opened and read any number of times, each from the start; everything else
- * once. A process that seeks, or replaces the file, needs a call and a seekable file.
+ * moment at which all who opened it have closed it (but see `ends_by_exit`), and an input does not end. With the end
+ * the path is gone. Memory, copies and regular files can be opened and read any number of times, each from the start;
+ * everything else once. A process that seeks, or replaces the file, needs a call and a seekable file.
  *
  * The directory is in /dev/shm, mode 0700. After SIGKILL of the host it stays until spile makes another one there.
  *
@@ -465,6 +465,7 @@ typedef struct spile_pipe_options {
     const char *name;     /* of the file, as the process sees it; NULL: "pipe" */
     uint64_t limit_bytes; /* of an output: more is an error of kind LIMIT; 0: none */
     bool is_optional;     /* an output that no process need open */
+    bool ends_by_exit;    /* an output too ends only once its process is known to have exited */
 } spile_pipe_options;
 
 /* `options` may be NULL. -EINVAL: the name is empty or holds a '/'. */
@@ -508,7 +509,7 @@ SPILE_API void spile_pipe_resume(spile_pipe *pipe);
 
 /* Waits until the pipe has ended, at most `timeout_ns` (UINT64_MAX: for ever). 0: it ended well; the negative errno
  * that fits its error; -ETIMEDOUT, with an error of that kind that says what it waits for: it goes on. -EINVAL: it was
- * not started, or is an input of which nothing tells when it ends (set_process, finish). A pipe on a loop is only
+ * not started, or nothing tells when it ends (set_process, finish). A pipe on a loop is only
  * looked at: step the loop. Not from its own callbacks (-EBUSY). May be called again. */
 SPILE_API int spile_pipe_wait(spile_pipe *pipe, uint64_t timeout_ns, spile_error **ret_error);
 /* What an output in memory has brought, also where it failed; the pipe's until it is freed. -EBUSY: it has not ended.

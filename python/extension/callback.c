@@ -3,17 +3,21 @@
  * Memory that the library lends is shown as a view that dies with the callback. An exception ends the call. */
 #include "call.h"
 
-void keep_exception(call_object *self) {
+void take_exception(PyObject **slot) {
     PyObject *type, *value, *traceback;
     PyErr_Fetch(&type, &value, &traceback);
     PyErr_NormalizeException(&type, &value, &traceback);
     if (value && traceback)
         PyException_SetTraceback(value, traceback);
-    if (!self->exception)
-        self->exception = Py_XNewRef(value);
+    if (!*slot)
+        *slot = Py_XNewRef(value);
     Py_XDECREF(type);
     Py_XDECREF(value);
     Py_XDECREF(traceback);
+}
+
+void keep_exception(call_object *self) {
+    take_exception(&self->exception);
     spile_call_cancel(self->call);
 }
 
@@ -30,12 +34,10 @@ static int release_view(PyObject *view) {
     return done ? 0 : -1;
 }
 
-ssize_t read_callback(void *user, void *buffer, size_t size) {
-    struct binding *binding = user;
+ssize_t call_reader(PyObject *callable, void *buffer, size_t size) {
     ssize_t result = -ECANCELED;
-    PyGILState_STATE gil = PyGILState_Ensure();
     PyObject *view = PyMemoryView_FromMemory(buffer, (Py_ssize_t)size, PyBUF_WRITE);
-    PyObject *value = view ? PyObject_CallFunctionObjArgs(binding->callable, view, NULL) : NULL;
+    PyObject *value = view ? PyObject_CallFunctionObjArgs(callable, view, NULL) : NULL;
     if (view && release_view(view) < 0)
         Py_CLEAR(value);
     if (value == Py_None)
@@ -49,6 +51,29 @@ ssize_t read_callback(void *user, void *buffer, size_t size) {
     }
     Py_XDECREF(value);
     Py_XDECREF(view);
+    return result;
+}
+
+int call_writer(PyObject *callable, const char *name, const void *data, size_t size) {
+    int result = -ECANCELED;
+    PyObject *text = PyUnicode_DecodeFSDefault(name);
+    /* PyBUF_READ: the cast loses a const that the view keeps. */
+    PyObject *view = PyMemoryView_FromMemory((char *)(uintptr_t)(size ? data : ""), (Py_ssize_t)size, PyBUF_READ);
+    PyObject *value = text && view ? PyObject_CallFunctionObjArgs(callable, text, view, NULL) : NULL;
+    if (view && release_view(view) < 0)
+        Py_CLEAR(value);
+    if (value)
+        result = value == Py_False ? -EAGAIN : 0;
+    Py_XDECREF(value);
+    Py_XDECREF(view);
+    Py_XDECREF(text);
+    return result;
+}
+
+ssize_t read_callback(void *user, void *buffer, size_t size) {
+    struct binding *binding = user;
+    PyGILState_STATE gil = PyGILState_Ensure();
+    ssize_t result = call_reader(binding->callable, buffer, size);
     if (PyErr_Occurred())
         keep_exception(binding->call);
     PyGILState_Release(gil);
@@ -57,19 +82,8 @@ ssize_t read_callback(void *user, void *buffer, size_t size) {
 
 int write_callback(void *user, const char *name, const void *data, size_t size) {
     struct binding *binding = user;
-    int result = -ECANCELED;
     PyGILState_STATE gil = PyGILState_Ensure();
-    PyObject *text = PyUnicode_DecodeFSDefault(name);
-    /* PyBUF_READ: the cast loses a const that the view keeps. */
-    PyObject *view = PyMemoryView_FromMemory((char *)(uintptr_t)(size ? data : ""), (Py_ssize_t)size, PyBUF_READ);
-    PyObject *value = text && view ? PyObject_CallFunctionObjArgs(binding->callable, text, view, NULL) : NULL;
-    if (view && release_view(view) < 0)
-        Py_CLEAR(value);
-    if (value)
-        result = value == Py_False ? -EAGAIN : 0;
-    Py_XDECREF(value);
-    Py_XDECREF(view);
-    Py_XDECREF(text);
+    int result = call_writer(binding->callable, name, data, size);
     if (PyErr_Occurred())
         keep_exception(binding->call);
     PyGILState_Release(gil);

@@ -4,8 +4,9 @@
  * it. Built for the limited API of Python 3.11, so that one build serves every later version. It sees no header of the
  * library but spile.h.
  *
- * The GIL: held everywhere but inside spile_loop_step, spile_call_attach and spile_ctx_free; the library's callbacks
- * take it again. An exception raised in a callback is kept in its Call, which ends; the package raises it.
+ * The GIL: held everywhere but inside spile_loop_step, spile_call_attach, spile_ctx_free, spile_pipe_start, _wait and
+ * _free; the library's callbacks take it again. An exception raised in a callback is kept in its Call, which ends; the
+ * package raises it.
  */
 #pragma once
 
@@ -21,7 +22,7 @@
 #include <string.h>
 
 typedef struct module_state {
-    PyTypeObject *plan_type, *context_type, *loop_type, *call_type, *result_type, *buffer_type;
+    PyTypeObject *plan_type, *context_type, *loop_type, *call_type, *result_type, *buffer_type, *pipe_type;
     PyObject *refused; /* the exception that carries a spile_error */
 } module_state;
 
@@ -48,7 +49,7 @@ typedef struct result_object {
     PyObject_HEAD spile_result *result;
 } result_object;
 
-extern PyType_Spec plan_spec, context_spec, loop_spec, call_spec, result_spec, buffer_spec;
+extern PyType_Spec plan_spec, context_spec, loop_spec, call_spec, result_spec, buffer_spec, pipe_spec;
 
 /* Raises what fits a negative errno: MemoryError, or OSError with that errno. Returns NULL. */
 PyObject *raise_errno(int result);
@@ -65,6 +66,12 @@ PyObject *text_or_none(const char *text);
 int strings_from(PyObject *sequence, const char ***ret_strings, Py_ssize_t *ret_count, PyObject **ret_owner);
 /* Takes over a result the library handed out. */
 PyObject *result_wrap(module_state *state, spile_result *result);
+/* The exception that stands goes to the slot, unless there is one already. */
+void take_exception(PyObject **slot);
+/* Calls Python for bytes, or with some; the GIL is held. What it returned in the library's terms; an exception may be
+ * set. */
+ssize_t call_reader(PyObject *callable, void *buffer, size_t size);
+int call_writer(PyObject *callable, const char *name, const void *data, size_t size);
 /* Lets go of the calls that ended in the last step. */
 void loop_release_ended(loop_object *loop);
 /* Frees an object of a type made from a spec. */

@@ -39,6 +39,7 @@ from ._errors import (
 )
 from ._files import CHUNKS, BinaryReader, BinaryWriter, Input, Output
 from ._function import Function, function
+from ._pipe import Pipe
 from ._programs import (
     Context,
     File,
@@ -66,7 +67,7 @@ __all__ = [
     "AsyncCall", "BinaryReader", "BinaryWriter", "Call", "CallCancelledError", "CallError", "CallSystemError",
     "CallTimeoutError", "Context", "Error", "Event", "File", "FileInfo", "Flow", "Function", "Input",
     "InputChangedError", "InputError", "LimitError", "Limits", "MissingInputError", "NotExecutableError", "Output",
-    "OutputError", "OutputInfo", "OutputMissingError", "Plan", "PlanError", "Program", "ProgramError", "ProgramInfo",
+    "OutputError", "OutputInfo", "OutputMissingError", "Pipe", "Plan", "PlanError", "Program", "ProgramError", "ProgramInfo",
     "ProgramNotFoundError", "ProgramResult", "Result", "Role", "StandstillError", "Stdio", "StreamError", "StreamResult", "TalkError",
     "TemplateError", "UsageError", "UseInfo", "Value", "ValueInfo", "function", "quote", "run", "run_async", "start",
     "start_async", "__version__",

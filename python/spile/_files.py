@@ -54,6 +54,7 @@ Input = Union["ReadableBuffer", str, "os.PathLike[str]", "os.PathLike[bytes]", B
               AsyncIterable[Chunk], int]
 Output = Union[None, type[bytes], str, "os.PathLike[str]", BinaryWriter, Callable[..., object], Chunks, int]
 Text = Union[str, bytes, "os.PathLike[str]", int, float]
+Told = Union[_spile.Call, _spile.Pipe]
 
 
 # --------------------------------------------------------------------------------------------------- readers
@@ -162,10 +163,10 @@ class Feeder(Pulled):
     def wanted(self) -> None:
         self.was_wanted.set()
 
-    def start(self, call: _spile.Call) -> None:
+    def start(self, call: Told) -> None:
         threading.Thread(target=self.feed, args=(call,), name=f"spile input {self.name}", daemon=True).start()
 
-    def feed(self, call: _spile.Call) -> None:
+    def feed(self, call: Told) -> None:
         buffer = bytearray(FEED_BYTES)
         while not self.is_stopped:
             try:
@@ -196,7 +197,7 @@ def _told(tell: Callable[..., None], faults: Mapping[int, str], name: str, *args
         tell(name, *args)
     except OSError as error:
         fault = faults.get(error.errno or 0)
-        if fault is None:
+        if fault is None or error.filename is not None:  # it is about a path of the host's
             raise
         raise usage_error(f"'{name}' {fault}") from None
 
@@ -215,7 +216,7 @@ OUTPUT_FAULTS: Mapping[int, str] = {
 }
 
 
-def tell_input(call: _spile.Call, name: str, source: Any, encoding: str, by_thread: bool) -> Pulled | None:
+def tell_input(call: Told, name: str, source: Any, encoding: str, by_thread: bool) -> Pulled | None:
     """Says what goes in under a name. Returns the reader that something has to pull for, if there is one: a task for an
     asynchronous iterable, and where `by_thread` a thread for what is read by calling Python."""
     if isinstance(source, str):
@@ -246,7 +247,7 @@ def tell_input(call: _spile.Call, name: str, source: Any, encoding: str, by_thre
     return None
 
 
-def _tell_reader(call: _spile.Call, name: str, reader: Callable[[memoryview], int | None], by_thread: bool) -> Feeder | None:
+def _tell_reader(call: Told, name: str, reader: Callable[[memoryview], int | None], by_thread: bool) -> Feeder | None:
     feeder = Feeder(reader, name) if by_thread else None
     _told(call.input_callback, INPUT_FAULTS, name, feeder or reader)
     return feeder
@@ -266,7 +267,7 @@ class Handoff:
     The call waits while more than `HELD_BYTES` lie here, until `release` says that nobody will take them one by one.
     """
 
-    def __init__(self, call: _spile.Call) -> None:
+    def __init__(self, call: Told) -> None:
         self.call = call
         self.chunks: deque[bytes] = deque()
         self.held = 0
@@ -342,7 +343,7 @@ class Handoff:
         return rest
 
 
-def tell_output(call: _spile.Call, name: str, target: Any, force: bool) -> Handoff | None:
+def tell_output(call: Told, name: str, target: Any, force: bool) -> Handoff | None:
     """Says where an output goes. Returns the handoff of one that is taken chunk by chunk."""
     if target is None or target is bytes:
         _told(call.output_memory, OUTPUT_FAULTS, name)

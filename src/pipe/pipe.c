@@ -55,6 +55,7 @@ static int pipe_new(const spile_pipe_options *options, bool is_input, spile_pipe
         return -ENOMEM;
     pipe->is_input = is_input;
     pipe->is_optional = options && options->is_optional;
+    pipe->ends_by_exit = is_input || (options && options->ends_by_exit);
     pipe->limit_bytes = options ? options->limit_bytes : 0;
     pipe->feed.fd = pipe->out.fd = pipe->target_fd = pipe->process_fd = pipe->asked_fd = pipe->last_fd = pipe->tree.fd =
         -1;

@@ -32,7 +32,7 @@ enum pipe_drain { PIPE_DRAIN_MEMORY, PIPE_DRAIN_FD, PIPE_DRAIN_FILE, PIPE_DRAIN_
 struct spile_pipe {
     struct forkguard_node guard;
     bool is_dead; /* of the parent of a fork */
-    bool is_input, is_optional;
+    bool is_input, is_optional, ends_by_exit;
     char *name, *path;
     uint64_t limit_bytes;
 

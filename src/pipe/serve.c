@@ -104,7 +104,7 @@ static void look(struct loop_timer *timer) {
             pipe_end(pipe);
         return;
     }
-    if (pipe->state == PIPE_OPEN && !pipe->is_named)
+    if (pipe->state == PIPE_OPEN && !pipe->is_named && !pipe->ends_by_exit)
         (void)stream_settle(pipe->stream);
     if (pipe->state == PIPE_OPEN && !pipe->error && stream_is_over(pipe->stream))
         pipe_set_state(pipe, PIPE_HANDING);

@@ -97,12 +97,11 @@ static void wait_for_end(spile_pipe *pipe, uint64_t until_ns) {
 static int wait_locked(spile_pipe *pipe, uint64_t timeout_ns, spile_error **ret_error) {
     if (pipe->state == PIPE_NEW)
         return error_set(ret_error, SPILE_ERROR_USAGE, EINVAL, "the pipe '%s' was not started", pipe->name);
-    if (pipe->is_input && !pipe->is_named && pipe->state != PIPE_ENDED && !pipe->wants_cancel)
-        return error_set(
-            ret_error, SPILE_ERROR_USAGE, EINVAL,
-            "nothing tells when the pipe '%s' has ended: name the process that reads it, or say that it has "
-            "finished",
-            pipe->name);
+    if (pipe->ends_by_exit && !pipe->is_named && pipe->state != PIPE_ENDED && !pipe->wants_cancel)
+        return error_set(ret_error, SPILE_ERROR_USAGE, EINVAL,
+                         "nothing tells when the pipe '%s' has ended: name its process, or say that it has "
+                         "finished",
+                         pipe->name);
     if (pipe->has_thread && timeout_ns > 0)
         wait_for_end(pipe, time_add_ns(time_now_ns(), timeout_ns));
     return pipe->state == PIPE_ENDED ? say_end(pipe, ret_error) : say_waiting(pipe, ret_error);

@@ -16,7 +16,7 @@ from conftest import BUILD, PACKAGE, SOURCE
 spile = pytest.importorskip("spile")
 
 MODULES = ["spile", "spile._async", "spile._call", "spile._errors", "spile._files", "spile._function",
-           "spile._programs", "spile._result"]
+           "spile._pipe", "spile._programs", "spile._result"]
 MYPY = pytest.mark.skipif(not shutil.which("mypy", path="/usr/bin"), reason="no mypy: tools/setup test installs it")
 
 
