@@ -110,5 +110,7 @@ def test_the_other_examples_run(tmp_path):
     assert len(done.stdout.splitlines()) == 5 and done.stdout.count("1000 -> ") == 5 and "5/5" in done.stderr
     done = subprocess.run([sys.executable, "-B", EXAMPLES / "many_async.py"], capture_output=True, text=True, check=True)
     assert done.stdout == "25250 bytes sorted\n588895 bytes in chunks\n"
+    done = subprocess.run([sys.executable, "-B", EXAMPLES / "pipe.py"], capture_output=True, text=True, check=True)
+    assert done.stdout == "4712d4711\n< 4711\n100000d99998\n< 99999\n"
     done = subprocess.run([sys.executable, "-B", EXAMPLES / "traps.py"], capture_output=True, text=True, check=True)
     assert done.stdout.count("works: ") == len(TRAPS)
