@@ -42,26 +42,34 @@ static void after_fork(struct forkguard_node *node) {
     pipe->tree.fd = fd_close(pipe->tree.fd);
 }
 
+static int check_options(const spile_pipe_options *options) {
+    if (options->size != sizeof(*options))
+        return -EINVAL;
+    const char *name = options->name;
+    if (name && (!*name || strchr(name, '/') || strcmp(name, ".") == 0 || strcmp(name, "..") == 0))
+        return -EINVAL;
+    return name && strlen(name) > NAME_MAX ? -ENAMETOOLONG : 0;
+}
+
 static int pipe_new(const spile_pipe_options *options, bool is_input, spile_pipe **ret_pipe) {
-    const char *name = options && options->name ? options->name : "pipe";
-    if (!ret_pipe || (options && options->size != sizeof(*options)))
-        return -EINVAL;
-    if (!*name || strchr(name, '/') || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
-        return -EINVAL;
-    if (strlen(name) > NAME_MAX)
-        return -ENAMETOOLONG;
+    static const spile_pipe_options none = {.size = sizeof(none)};
+    if (!options)
+        options = &none;
+    int result = ret_pipe ? check_options(options) : -EINVAL;
+    if (result < 0)
+        return result;
     spile_pipe *pipe = memory_zero(1, sizeof(*pipe));
     if (!pipe)
         return -ENOMEM;
     pipe->is_input = is_input;
-    pipe->is_optional = options && options->is_optional;
-    pipe->ends_by_exit = is_input || (options && options->ends_by_exit);
-    pipe->limit_bytes = options ? options->limit_bytes : 0;
+    pipe->is_optional = options->is_optional;
+    pipe->ends_by_exit = is_input || options->ends_by_exit;
+    pipe->limit_bytes = options->limit_bytes;
     pipe->feed.fd = pipe->out.fd = pipe->target_fd = pipe->process_fd = pipe->asked_fd = pipe->last_fd = pipe->tree.fd =
         -1;
     init_locks(pipe);
     forkguard_add(&pipe->guard, after_fork);
-    pipe->name = memory_string(name);
+    pipe->name = memory_string(options->name ? options->name : "pipe");
     if (!pipe->name) {
         spile_pipe_free(pipe);
         return -ENOMEM;
