@@ -17,7 +17,7 @@ struct outcome {
 static void judge(spile_pipe *pipe, pid_t pid, struct outcome *outcome) {
     spile_error *error = NULL;
     if (spile_pipe_set_process(pipe, pid) < 0)
-        spile_pipe_cancel(pipe); /* else the first hang-up would be the end */
+        spile_pipe_cancel(pipe); /* else nothing would tell the end */
     outcome->end = spile_pipe_wait(pipe, 20 * NS_PER_SECOND, &error);
     outcome->message = error ? strdup(spile_error_get_message(error)) : NULL;
     spile_error_free(error);
@@ -76,9 +76,11 @@ static void run_held(struct outcome *outcome) {
 }
 
 static void run_drained(struct outcome *outcome, const char *target) {
+    /* It opens the pipe twice, and may have closed it once before it is named. */
+    const spile_pipe_options options = {.size = sizeof(options), .ends_by_exit = true};
     spile_pipe *pipe = NULL;
     int status;
-    outcome->start = spile_pipe_new_output(NULL, &pipe);
+    outcome->start = spile_pipe_new_output(&options, &pipe);
     if (outcome->start >= 0 && target)
         outcome->start = spile_pipe_drain_path(pipe, target);
     if (outcome->start >= 0)
