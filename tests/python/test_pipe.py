@@ -16,24 +16,31 @@ spile = pytest.importorskip("spile")
 DATA = bytes(range(256)) * 5000
 
 
-def sources(tmp_path):
-    (tmp_path / "source").write_bytes(DATA)
+def written_by_thread():
     reader, writer = os.pipe()
     threading.Thread(target=lambda: [os.write(writer, DATA), os.close(writer)]).start()
-    return {
-        "bytes": DATA, "bytearray": bytearray(DATA), "memoryview": memoryview(DATA), "str": DATA.decode("latin-1"),
-        "path": tmp_path / "source", "file": open(tmp_path / "source", "rb"), "raw": open(tmp_path / "source", "rb", 0),
-        "memory file": io.BytesIO(DATA), "descriptor": reader, "chunks": (DATA[i : i + 999] for i in range(0, len(DATA), 999)),
-        "list": [DATA[:10], DATA[10:20].decode("latin-1"), DATA[20:]],
-    }
+    return reader
 
 
-KINDS = ["bytes", "bytearray", "memoryview", "str", "path", "file", "raw", "memory file", "descriptor", "chunks", "list"]
+SOURCES = {
+    "bytes": lambda _: DATA,
+    "bytearray": lambda _: bytearray(DATA),
+    "memoryview": lambda _: memoryview(DATA),
+    "str": lambda _: DATA.decode("latin-1"),
+    "path": lambda path: path,
+    "file": lambda path: open(path, "rb"),
+    "raw": lambda path: open(path, "rb", 0),
+    "memory file": lambda _: io.BytesIO(DATA),
+    "descriptor": lambda _: written_by_thread(),
+    "chunks": lambda _: (DATA[i : i + 999] for i in range(0, len(DATA), 999)),
+    "list": lambda _: [DATA[:10], DATA[10:20].decode("latin-1"), DATA[20:]],
+}
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SOURCES)
 def test_sources(kind, tmp_path):
-    source = sources(tmp_path)[kind]
+    (tmp_path / "source").write_bytes(DATA)
+    source = SOURCES[kind](tmp_path / "source")
     with spile.Pipe.input(source, name="x.bin", encoding="latin-1") as pipe:
         assert pipe.path.endswith("/x.bin") and os.fspath(pipe) == str(pipe) == pipe.path
         done = subprocess.run(["cat", pipe], stdout=subprocess.PIPE, check=True)
