@@ -3,6 +3,8 @@
 #include "cell_host.h"
 
 #include <sys/file.h>
+#include <sys/statfs.h>
+#include <sys/xattr.h>
 
 static char *show(struct host *host, struct lease *lease) {
     struct job job;
@@ -287,6 +289,50 @@ START_TEST(files_go_with_the_lease) {
 }
 END_TEST
 
+/* Whichever cell is leased: its root is as new, and what is at its path. */
+static void expect_fresh(struct host *host, const char *harm) {
+    struct lease lease;
+    struct job job;
+    struct stat status;
+    struct statfs system;
+    lease_open(host, &lease, 0);
+    int root = cell_root_fd(lease.cell);
+    ck_assert_int_eq(fstat(root, &status), 0);
+    ck_assert_msg((status.st_mode & 07777) == 0700, "after %s", harm);
+    ck_assert_msg(flistxattr(root, NULL, 0) <= 0, "after %s", harm);
+    ck_assert_int_eq(fstatfs(root, &system), 0);
+    ck_assert_msg(system.f_files > 1000, "after %s", harm);
+    JOB_START(&lease, &job, -1, "mounts");
+    job_wait(host, &job);
+    ck_assert_msg(job.status == 1 << 8, "after %s", harm);
+    JOB_START(&lease, &job, -1, "fill", "file", "65536");
+    job_wait(host, &job);
+    ck_assert_msg(job.status == 0, "after %s", harm);
+    ck_assert_msg(fstatat(root, "file", &status, 0) == 0, "after %s", harm);
+    lease_close(host, &lease);
+}
+
+/* A cell's files are deleted where there are few; what that does not undo must be seen. */
+START_TEST(harmed_root_is_replaced) {
+    static const char *const harms[] = {"mode", "attribute", "cover", "files", "read-only"};
+    struct host host;
+    struct lease lease;
+    struct job job;
+    if (settings[_i].containment != SPILE_CONTAINMENT_NAMESPACE || !host_open(&host, _i))
+        return;
+    for (size_t i = 0; i < ARRAY_SIZE(harms); i++) {
+        lease_open(&host, &lease, 0);
+        JOB_START(&lease, &job, -1, "harm", harms[i]);
+        job_wait(&host, &job);
+        ck_assert_msg(job.status == 0 || settings[_i].user != 0, "harming by %s", harms[i]);
+        lease_close(&host, &lease);
+        for (int round = 0; round < 3; round++)
+            expect_fresh(&host, harms[i]);
+    }
+    host_close(&host);
+}
+END_TEST
+
 START_TEST(file_limit) {
     struct host host;
     struct lease lease;
@@ -461,6 +507,7 @@ int main(void) {
     tcase_add_loop_test(tests, many_at_a_time, 0, setting_count);
     tcase_add_loop_test(tests, cpu_limit, 0, setting_count);
     tcase_add_loop_test(tests, files_go_with_the_lease, 0, setting_count);
+    tcase_add_loop_test(tests, harmed_root_is_replaced, 0, setting_count);
     tcase_add_loop_test(tests, file_limit, 0, setting_count);
     tcase_add_loop_test(tests, thousand_leases, 0, setting_count);
     tcase_add_loop_test(tests, threads_share_a_context, 0, setting_count);

@@ -94,6 +94,8 @@
 #define sys_ftruncate(fd, size) SYS_ACQUIRE("ftruncate", ftruncate(fd, size))
 #define sys_fstat(fd, status) SYS_ACQUIRE("fstat", fstat(fd, status))
 #define sys_fstatat(dir, path, status, flags) SYS_ACQUIRE("fstatat", fstatat(dir, path, status, flags))
+#define sys_statx(dir, path, flags, status) \
+    SYS_ACQUIRE("statx", (int)syscall(SYS_statx, dir, path, flags, STATX_BASIC_STATS, status))
 /* Of what stands in /proc: never asks another file system, which could wait for the very process that is looked at. */
 #define sys_statx_cached(dir, path, flags, status) \
     SYS_ACQUIRE("statx", (int)syscall(SYS_statx, dir, path, (flags) | AT_STATX_DONT_SYNC, STATX_BASIC_STATS, status))
@@ -102,6 +104,8 @@
     SYS_ACQUIRE("process_vm_readv", process_vm_readv(pid, ours, 1, theirs, 1, 0))
 #define sys_faccessat(dir, path, mode, flags) SYS_ACQUIRE("faccessat", faccessat(dir, path, mode, flags))
 #define sys_statfs(path, status) SYS_ACQUIRE("statfs", statfs(path, status))
+#define sys_fstatfs(fd, status) SYS_ACQUIRE("fstatfs", fstatfs(fd, status))
+#define sys_flistxattr(fd, list, size) SYS_ACQUIRE("flistxattr", flistxattr(fd, list, size))
 #define sys_lseek(fd, offset, whence) SYS_ACQUIRE("lseek", lseek(fd, offset, whence))
 #define sys_dup_cloexec(fd, lowest) SYS_ACQUIRE("dup", fcntl(fd, F_DUPFD_CLOEXEC, lowest))
 #define sys_fcntl(fd, command, argument) SYS_ACQUIRE("fcntl", fcntl(fd, command, argument))
@@ -156,6 +160,7 @@ int __clone(int (*function)(void *), void *stack, int flags, void *argument, ...
 #define sys_recv(fd, buffer, size, flags) SYS_TRANSFER("recv", size, recv(fd, buffer, count_, flags))
 #define sys_send(fd, buffer, size, flags) SYS_TRANSFER("send", size, send(fd, buffer, count_, (flags) | MSG_NOSIGNAL))
 #define sys_sendfile(out, in, offset, size) SYS_TRANSFER("sendfile", size, sendfile(out, in, offset, count_))
+#define sys_tee(in, out, size) SYS_TRANSFER("tee", size, tee(in, out, count_, SPLICE_F_NONBLOCK))
 #define sys_splice(in, out, size, flags) SYS_TRANSFER("splice", size, splice(in, NULL, out, NULL, count_, flags))
 /* Messages are whole or not at all: never short. */
 #define sys_recvmsg(fd, message, flags) SYS_TRANSFER("recvmsg", 0, recvmsg(fd, message, (flags) | MSG_CMSG_CLOEXEC))

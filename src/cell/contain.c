@@ -2,6 +2,12 @@
  * programs show the same owner as outside. The attempt is made in a new process, because half of it can't be undone.
  */
 #include "cell/contain.h"
+#include "cell/tree.h"
+
+#include <sys/xattr.h>
+
+/* What may be left in a file system that is used again: files to delete, and memory of results that somebody holds. */
+enum { WIPE_FILES_MAX = 256, WIPE_MEMORY_PART = 64 };
 
 static int refuse(struct contain_failure *failure, int number, const char *what) {
     failure->number = number;
@@ -57,22 +63,48 @@ int mountpoint_mount(struct mountpoint *mountpoint, int *ret_root) {
     if (result < 0)
         return result;
     mountpoint->is_mounted = true;
-    int root = sys_openat(AT_FDCWD, mountpoint->path, O_RDONLY | O_DIRECTORY, 0);
-    if (root < 0)
-        return root;
-    *ret_root = root;
+    mountpoint->is_limited = false;
+    AUTO_FD root = sys_openat(AT_FDCWD, mountpoint->path, O_RDONLY | O_DIRECTORY, 0);
+    result = root < 0 ? root : sys_statx(root, "", AT_EMPTY_PATH, &mountpoint->root);
+    if (result >= 0)
+        result = sys_fstatfs(root, &mountpoint->system);
+    if (result < 0)
+        return result;
+    *ret_root = TAKE_FD(root);
     return 0;
 }
 
-int mountpoint_limit(const struct mountpoint *mountpoint, uint64_t bytes) {
+/* A program may have changed it, one of root's mounted over it. */
+static bool is_as_mounted(const struct mountpoint *mountpoint) {
+    const struct statx *was = &mountpoint->root;
+    struct statx now;
+    return sys_statx(AT_FDCWD, mountpoint->path, AT_SYMLINK_NOFOLLOW, &now) >= 0 &&
+           now.stx_dev_major == was->stx_dev_major && now.stx_dev_minor == was->stx_dev_minor &&
+           now.stx_ino == was->stx_ino && now.stx_mode == was->stx_mode && now.stx_uid == was->stx_uid &&
+           now.stx_gid == was->stx_gid && now.stx_attributes == was->stx_attributes;
+}
+
+bool mountpoint_wipe(const struct mountpoint *mountpoint, int root) {
+    const struct statfs *was = &mountpoint->system;
+    struct statfs now;
+    if (mountpoint->is_limited || sys_fstatfs(root, &now) < 0 || now.f_flags != was->f_flags ||
+        now.f_blocks != was->f_blocks || now.f_files != was->f_files)
+        return false;
+    return now.f_files - now.f_ffree <= WIPE_FILES_MAX &&
+           now.f_blocks - now.f_bfree <= now.f_blocks / WIPE_MEMORY_PART && tree_empty(root) >= 0 &&
+           is_as_mounted(mountpoint) && sys_flistxattr(root, NULL, 0) == 0;
+}
+
+int mountpoint_limit(struct mountpoint *mountpoint, uint64_t bytes) {
     char option[40];
+    mountpoint->is_limited = true;
     snprintf(option, sizeof(option), "size=%llu", (unsigned long long)bytes);
     return sys_mount(NULL, mountpoint->path, NULL, MS_REMOUNT | MS_NOSUID | MS_NODEV, option);
 }
 
 void mountpoint_unmount(struct mountpoint *mountpoint) {
-    if (mountpoint->is_mounted)
-        (void)sys_umount(mountpoint->path);
+    while (mountpoint->is_mounted && sys_umount(mountpoint->path) >= 0)
+        ; /* what a program mounted over it, too */
     mountpoint->is_mounted = false;
 }
 

@@ -4,6 +4,7 @@
 #include "base/util.h"
 
 #include <limits.h>
+#include <sys/statfs.h>
 
 /* Where the cell's files are mounted. */
 struct mountpoint {
@@ -11,6 +12,9 @@ struct mountpoint {
     bool is_ours;    /* made by us inside another cell's files */
     bool no_huge;    /* the kernel refused huge pages once */
     bool is_mounted; /* now */
+    bool is_limited; /* mountpoint_limit was called since */
+    struct statx root;
+    struct statfs system; /* both as they were when it was mounted */
 };
 
 struct contain_failure {
@@ -24,7 +28,10 @@ int contain_enter(const char *directory, bool in_user_namespace, struct mountpoi
                   struct contain_failure *ret_failure);
 /* A fresh file system at the mountpoint, over nothing. */
 int mountpoint_mount(struct mountpoint *mountpoint, int *ret_root);
-int mountpoint_limit(const struct mountpoint *mountpoint, uint64_t bytes);
+int mountpoint_limit(struct mountpoint *mountpoint, uint64_t bytes);
+/* Empties the file system where that is cheaper than a fresh one (taking one away costs a grace period of RCU). False:
+ * there is much in it, or it is no longer as it was mounted; some may be gone. No program may run. */
+bool mountpoint_wipe(const struct mountpoint *mountpoint, int root);
 /* Takes the file system away; what has files of it open keeps those. */
 void mountpoint_unmount(struct mountpoint *mountpoint);
 void mountpoint_done(struct mountpoint *mountpoint);

@@ -120,7 +120,8 @@ int cell_take_ready(struct cell *cell, struct wire_message *message) {
     if (message->lost_fds)
         return -EMFILE;
     if (cell->state != CELL_LIMITING) {
-        if (message->fd_count == 0)
+        bool is_emptied = cell->state == CELL_RESETTING && message->fd_count == 0; /* the root is the same */
+        if (!is_emptied && message->fd_count == 0)
             return -EBADMSG;
         const char *notice = message->body + path_size;
         if (!cell->path)
@@ -129,8 +130,10 @@ int cell_take_ready(struct cell *cell, struct wire_message *message) {
             cell->notice = memory_string(notice);
         if (!cell->path || (*notice && !cell->notice))
             return -ENOMEM;
-        fd_close(cell->root);
-        cell->root = TAKE_FD(message->fds[0]);
+        if (!is_emptied) {
+            fd_close(cell->root);
+            cell->root = TAKE_FD(message->fds[0]);
+        }
         if (message->fd_count > 1) {
             fd_close(cell->pidfd);
             cell->pidfd = TAKE_FD(message->fds[1]);

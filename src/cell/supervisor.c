@@ -335,17 +335,19 @@ static void on_spawn(struct supervisor *cell, struct wire_message *message) {
 static void on_reset(struct supervisor *cell, uint32_t id) {
     if (!cell->is_alone)
         kill_all(cell);
-    int result;
-    if (cell->containment == SPILE_CONTAINMENT_NAMESPACE) {
+    int result = 0;
+    cell->ready_has_fds = false;
+    if (cell->containment == SPILE_CONTAINMENT_REAPER) {
+        result = tree_empty(cell->tree.fd);
+    } else if (!mountpoint_wipe(&cell->mountpoint, cell->root)) {
         cell->root = fd_close(cell->root);
         mountpoint_unmount(&cell->mountpoint);
         result = mountpoint_mount(&cell->mountpoint, &cell->root);
-    } else {
-        result = tree_empty(cell->tree.fd);
+        cell->ready_has_fds = true;
     }
     if (result < 0)
         finish(cell); /* the host takes another cell */
-    cell->ready_is_due = cell->ready_has_fds = true;
+    cell->ready_is_due = true;
     cell->ready_id = id;
     tell_all(cell);
 }

@@ -6,8 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -102,6 +104,19 @@ static int count_mounts(void) {
     return count;
 }
 
+/* Harms the cell's root, which is the directory we are in, in a way that deleting files does not undo. */
+static int harm(const char *how) {
+    if (strcmp(how, "mode") == 0)
+        return chmod(".", 0755) < 0;
+    if (strcmp(how, "attribute") == 0)
+        return setxattr(".", geteuid() == 0 ? "trusted.spile" : "user.spile", "1", 1, 0) < 0;
+    if (strcmp(how, "cover") == 0)
+        return mount("spile", ".", "tmpfs", 0, NULL) < 0;
+    if (strcmp(how, "read-only") == 0)
+        return mount(NULL, ".", NULL, MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV, NULL) < 0;
+    return mount(NULL, ".", NULL, MS_REMOUNT | MS_NOSUID | MS_NODEV, "nr_inodes=50") < 0;
+}
+
 /* A directory that its owner may not enter, with something in it. */
 static int lock_away(void) {
     return mkdir("locked", 0700) < 0 || mkdir("locked/in", 0700) < 0 || chmod("locked", 0) < 0;
@@ -140,6 +155,8 @@ int main(int argc, char **argv) {
         return fill(argv[2], strtoul(argv[3], NULL, 10));
     if (strcmp(act, "mounts") == 0)
         return count_mounts();
+    if (strcmp(act, "harm") == 0)
+        return harm(argv[2]);
     if (strcmp(act, "lock") == 0)
         return lock_away();
     if (strcmp(act, "kill") == 0)
