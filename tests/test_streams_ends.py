@@ -51,6 +51,14 @@ def test_a_look_that_reads_nothing_does_not_count(host):
     """Programs open a file to see whether they can, and then again. Shell: the writer dies of SIGPIPE in between."""
     host.users("write {>x|} put 0 300000", "read {<x|} close 0 read {<x|} get 1 300000 end 1")
     host.users("write {>x|} close 0 write {>x|} put 1 300000", "read {<x|} get 0 300000 end 0")
+    # All of it lies in the pipe of the look, and its end was told.
+    host.users("write {>x|} put 0 60000 write {>done|}", "read {<x|} read {<done|} end 1 close 0 read {<x|} get 2 60000 end 2")
+
+
+def test_a_look_that_reads_a_little_counts(host):
+    host.fails(host.user("write {>x|} put 0 60000 write {>done|}"),
+               host.user("read {<x|} get 0 1 read {<done|} end 1 close 0 read {<x|} get 2 60000"),
+               says="opens the stream 'x' again, and what it has read is not held any more")
 
 
 def test_two_reads_at_once(host):
@@ -273,7 +281,7 @@ def test_an_output_opened_for_both(host):
 
 
 def test_an_output_that_is_read(host):
-    host.fails(host.user("both {>x|} some 0 put 0 10"), "cat {<x|}", says="reads from the stream 'x', which is its output")
+    host.fails(host.user("both {>x|} some 0 put 0 10"), "cat {<x|}", says="'x', which is its output")
     host.fails(host.user("read {>x|}"), "cat {<x|}", says="waits to open 'x', its output, for reading")
 
 

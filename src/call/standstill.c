@@ -151,6 +151,8 @@ static void text_why(struct stuck *stuck, const struct cell_wait *wait) {
         text_other_side(&stuck->text, stuck->call, stuck->flow);
     else if (wait->kind == CELL_WAIT_OPEN && !wait->for_writing)
         text_puts(&stuck->text, ", its output, for reading");
+    else if (wait->kind == CELL_WAIT_READ || (wait->kind == CELL_WAIT_POLL && !wait->for_writing))
+        text_puts(&stuck->text, ", which is its output");
     else if (stream_is_full(stuck->flow->stream))
         text_puts(&stuck->text, ", which is full: nobody reads it");
 }

@@ -21,7 +21,8 @@ struct generation {
     struct generation *next; /* newer */
     void *end;               /* its reader or writer */
     enum generation_state state;
-    int fd; /* our side; -1 once it can't matter any more */
+    int fd;   /* our side; -1 once it can't matter any more */
+    int kept; /* readers: what an open that had all of it has not read yet, lest it only looked; or -1 */
     uint64_t device, inode;
     struct watch watch;
     struct loop_fd ready;

@@ -20,7 +20,7 @@ static int arm(struct stream_reader *reader) {
     struct generation *generation = memory_zero(1, sizeof(*generation));
     if (!generation)
         return -ENOMEM;
-    *generation = (struct generation){.end = reader, .fd = -1};
+    *generation = (struct generation){.end = reader, .fd = -1, .kept = -1};
     AUTO_FD read_fd = -1;
     struct stat status;
     int result = fifo_make(room, name, &read_fd, &generation->fd);
@@ -67,10 +67,9 @@ void reader_free(struct stream_reader *reader) {
     free(reader);
 }
 
-/* What the pipe still holds: taken out again, through a read end of our own. */
-static ssize_t take_back(const struct generation *generation, char **ret_data) {
+/* What the pipe still holds, through a read end of our own. */
+static ssize_t take_back(int fd, char **ret_data) {
     int unread = 0;
-    AUTO_FD fd = fd_reopen_nonblocking(generation->fd, O_RDONLY);
     if (fd < 0 || ioctl(fd, FIONREAD, &unread) < 0)
         return fd < 0 ? fd : -errno;
     AUTO_FREE char *data = memory_new((size_t)unread + 1);
@@ -89,31 +88,24 @@ static ssize_t take_back(const struct generation *generation, char **ret_data) {
     return total;
 }
 
-/* Its program closed it before the end. */
-static void left(struct stream_reader *reader, struct generation *generation) {
+/* The same for one that somebody may still have open: a copy, which takes nothing away. */
+static ssize_t copy_back(const struct generation *generation, char **ret_data) {
+    int fds[2];
+    ssize_t size = sys_pipe2(fds, O_NONBLOCK);
+    if (size < 0)
+        return size;
+    AUTO_FD copy = fds[0];
+    AUTO_FD end = fds[1];
+    (void)fcntl(end, F_SETPIPE_SZ, fcntl(generation->kept, F_GETPIPE_SZ));
+    do
+        size = sys_tee(generation->kept, end, PIPE_BYTES);
+    while (size == -EINTR);
+    return size < 0 ? size : take_back(copy, ret_data);
+}
+
+/* An open took nothing (it was a look at the type, say): the next one begins where it did. */
+static void begin_again(struct stream_reader *reader, struct generation *generation, const char *unread) {
     struct stream *stream = reader->stream;
-    loop_fd_remove(&generation->ready);
-    stream->room->progress++;
-    stream_tell_let_go(stream);
-    if (stream->is_held) {
-        stream_set_generation(generation, GENERATION_CLOSED);
-        generation_close(generation);
-        return;
-    }
-    AUTO_FREE char *unread = NULL;
-    ssize_t size = take_back(generation, &unread);
-    if (size < 0) {
-        stream_fail(stream, STREAM_FAULT_SYSTEM, (int)-size, reader->path);
-        return;
-    }
-    if (generation->offset - generation->start > (uint64_t)size) {
-        stream_set_generation(generation, GENERATION_CLOSED);
-        generation_close(generation);
-        reader->is_finished = true;
-        stream_consumed(stream);
-        return;
-    }
-    /* It took nothing (a look at the type, say): the next open begins where this one did. */
     stream_set_generation(generation, GENERATION_IDLE);
     if (stream->window.base > generation->start) {
         size_t back = (size_t)(stream->window.base - generation->start);
@@ -125,10 +117,51 @@ static void left(struct stream_reader *reader, struct generation *generation) {
     reader->offset = generation->offset = generation->start;
 }
 
+/* An open that was told the end while all of it lay in its pipe: where it read none of that, it does not count either.
+ */
+static void recover(struct stream_reader *reader, struct generation *generation) {
+    AUTO_FREE char *unread = NULL;
+    uint64_t given = generation->offset - generation->start;
+    ssize_t size = given > 0 ? copy_back(generation, &unread) : 0;
+    generation->kept = fd_close(generation->kept);
+    if (size >= 0 && (uint64_t)size == given)
+        begin_again(reader, generation, unread);
+}
+
+/* Its program closed it before the end. */
+static void left(struct stream_reader *reader, struct generation *generation) {
+    struct stream *stream = reader->stream;
+    loop_fd_remove(&generation->ready);
+    stream->room->progress++;
+    stream_tell_let_go(stream);
+    if (stream->is_held) {
+        stream_set_generation(generation, GENERATION_CLOSED);
+        generation_close(generation);
+        return;
+    }
+    AUTO_FD fd = fd_reopen_nonblocking(generation->fd, O_RDONLY);
+    AUTO_FREE char *unread = NULL;
+    ssize_t size = take_back(fd, &unread);
+    if (size < 0) {
+        stream_fail(stream, STREAM_FAULT_SYSTEM, (int)-size, reader->path);
+        return;
+    }
+    if (generation->offset - generation->start > (uint64_t)size) {
+        stream_set_generation(generation, GENERATION_CLOSED);
+        generation_close(generation);
+        reader->is_finished = true;
+        stream_consumed(stream);
+        return;
+    }
+    begin_again(reader, generation, unread);
+}
+
 static void begin(struct stream_reader *reader, struct generation *generation) {
     struct stream *stream = reader->stream;
     stream_note_open(stream, &stream->reader_side, reader->path);
     for (struct generation *other = reader->generations; other && !stream->is_held; other = other->next) {
+        if (other->kept >= 0)
+            recover(reader, other);
         if (other->state != GENERATION_OPEN || other == generation)
             continue;
         if (has_reader(other)) {
@@ -226,6 +259,8 @@ static void serve(struct stream_reader *reader, struct generation *generation) {
         int result = stream_fetch(stream, generation->offset, &data, &size);
         if (result == -ENODATA) {
             stream_set_generation(generation, GENERATION_CLOSED);
+            if (!stream->is_held && !generation->is_pipe)
+                generation->kept = fd_reopen_nonblocking(generation->fd, O_RDONLY);
             generation_close(generation);
             reader->offset = generation->offset;
             stream->room->progress++;

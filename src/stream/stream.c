@@ -8,7 +8,7 @@ void stream_set_generation(struct generation *generation, enum generation_state 
         [GENERATION_ARMED] = 1u << GENERATION_IDLE | 1u << GENERATION_OPEN,
         [GENERATION_IDLE] = 1u << GENERATION_OPEN,
         [GENERATION_OPEN] = 1u << GENERATION_IDLE | 1u << GENERATION_CLOSED,
-        [GENERATION_CLOSED] = 1u << GENERATION_OPEN,
+        [GENERATION_CLOSED] = 1u << GENERATION_IDLE | 1u << GENERATION_OPEN,
     };
     assert(allowed[generation->state] & 1u << next);
     generation->state = next;
@@ -24,6 +24,7 @@ struct generation *generation_free_all(struct generation *generation) {
     while (generation) {
         struct generation *next = generation->next;
         generation_close(generation);
+        fd_close(generation->kept);
         free(generation);
         generation = next;
     }
@@ -66,7 +67,7 @@ int generation_open(void *end, bool for_writing, struct generation **ret_generat
     if (!generation)
         return result < 0 ? result : -ENOMEM;
     *generation = (struct generation){
-        .end = end, .fd = TAKE_FD(ours), .device = status.st_dev, .inode = status.st_ino, .is_pipe = true};
+        .end = end, .fd = TAKE_FD(ours), .kept = -1, .device = status.st_dev, .inode = status.st_ino, .is_pipe = true};
     *ret_generation = generation;
     *ret_fd = TAKE_FD(theirs);
     return 0;
@@ -130,8 +131,10 @@ struct stream *stream_free(struct stream *stream) {
 }
 
 static void abandon_generations(struct generation *generation) {
-    for (; generation; generation = generation->next)
+    for (; generation; generation = generation->next) {
         generation->fd = fd_close(generation->fd);
+        generation->kept = fd_close(generation->kept);
+    }
 }
 
 void stream_abandon(struct stream *stream) {

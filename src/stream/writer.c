@@ -48,7 +48,7 @@ static int arm(struct stream_writer *writer) {
     struct generation *generation = memory_zero(1, sizeof(*generation));
     if (!generation)
         return -ENOMEM;
-    *generation = (struct generation){.end = writer, .fd = -1};
+    *generation = (struct generation){.end = writer, .fd = -1, .kept = -1};
     AUTO_FD first_read = -1;
     AUTO_FD write_fd = -1;
     struct stat status;
