@@ -24,7 +24,7 @@ struct setting {
     const char *tiny, *spile;
     char memory[PATH_MAX]; /* a directory in memory that holds the file `in` */
     const char *disk;
-    spile_plan *plan;
+    spile_plan *plan, *stream_plan;
 };
 
 static void save(const char *path) {
@@ -54,13 +54,12 @@ static void run_plain_files(void *context) {
     run_bare(argv, setting->memory);
 }
 
-static void run_call(void *context) {
-    const struct setting *setting = context;
+static void run_plan(spile_plan *plan) {
     spile_call *call = NULL;
     spile_result *result = NULL;
     const void *data = NULL;
     size_t size = 0;
-    int r = spile_call_new(setting->plan, NULL, NULL, &call);
+    int r = spile_call_new(plan, NULL, NULL, &call);
     if (r >= 0)
         r = spile_call_input_memory(call, "in", input, INPUT_SIZE);
     if (r >= 0)
@@ -74,6 +73,14 @@ static void run_call(void *context) {
     }
     spile_result_free(result);
     spile_call_free(call);
+}
+
+static void run_call(void *context) {
+    run_plan(((const struct setting *)context)->plan);
+}
+
+static void run_streamed_call(void *context) {
+    run_plan(((const struct setting *)context)->stream_plan);
 }
 
 /* What one writes by hand: a directory, the file, the program, its output, and everything away again. */
@@ -112,6 +119,23 @@ static void run_command(void *context) {
     run_bare(argv, setting->memory);
 }
 
+static spile_plan *make_plan(const char *tiny, const char *files) {
+    char *quoted = NULL;
+    char template[PATH_MAX + 32];
+    const char *templates[] = {template};
+    spile_plan *plan = NULL;
+    spile_error *error = NULL;
+    if (spile_quote(tiny, &quoted) < 0)
+        fail("spile_quote");
+    snprintf(template, sizeof(template), "%s %s", quoted, files);
+    free(quoted);
+    if (spile_plan_from_templates(templates, 1, &plan, &error) < 0) {
+        fprintf(stderr, "bench: %s\n", spile_error_get_message(error));
+        exit(1);
+    }
+    return plan;
+}
+
 int main(int argc, char **argv) {
     if (argc != 5) {
         fprintf(stderr, "usage: calls TINY SPILE DISK TURNS\n");
@@ -134,23 +158,14 @@ int main(int argc, char **argv) {
     snprintf(path, sizeof(path), "%s/in", setting.memory);
     save(path);
 
-    char *quoted = NULL;
-    char template[PATH_MAX + 32];
-    spile_error *error = NULL;
-    if (spile_quote(setting.tiny, &quoted) < 0)
-        fail("spile_quote");
-    snprintf(template, sizeof(template), "%s {<in} {>out}", quoted);
-    free(quoted);
-    const char *templates[] = {template};
-    if (spile_plan_from_templates(templates, 1, &setting.plan, &error) < 0) {
-        fprintf(stderr, "bench: %s\n", spile_error_get_message(error));
-        return 1;
-    }
+    setting.plan = make_plan(setting.tiny, "{<in} {>out}");
+    setting.stream_plan = make_plan(setting.tiny, "{<in|} {>out|}");
 
     struct kind kinds[] = {
         {"unit", run_unit, &setting, NULL},
         {"plain-files", run_plain_files, &setting, NULL},
         {"call", run_call, &setting, NULL},
+        {"streamed-call", run_streamed_call, &setting, NULL},
         {"directory-in-memory", run_memory_directory, &setting, NULL},
         {"directory-on-disk", run_disk_directory, &setting, NULL},
     };
@@ -167,5 +182,6 @@ int main(int argc, char **argv) {
     unlink(path);
     rmdir(setting.memory);
     spile_plan_unref(setting.plan);
+    spile_plan_unref(setting.stream_plan);
     return 0;
 }

@@ -14,7 +14,7 @@ void fail(const char *what) {
     exit(1);
 }
 
-static uint64_t now_ns(void) {
+uint64_t now_ns(void) {
     struct timespec time;
     clock_gettime(CLOCK_MONOTONIC, &time);
     return (uint64_t)time.tv_sec * 1000000000U + (uint64_t)time.tv_nsec;

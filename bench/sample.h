@@ -18,3 +18,4 @@ void sample_kinds(struct kind *kinds, size_t count, size_t turns, size_t warm_up
 /* Starts a program by vfork and waits for it; aborts unless it exits with 0. */
 void run_bare(const char *const *argv, const char *directory);
 _Noreturn void fail(const char *what);
+uint64_t now_ns(void);

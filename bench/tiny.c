@@ -28,8 +28,12 @@ static long call_kernel(long number, long first, long second, long third) {
 
 static int copy(const char *from, const char *to) {
     int in = open(from, O_RDONLY | O_CLOEXEC, 0);
-    long size = in < 0 ? -1 : read(in, buffer, sizeof(buffer));
-    if (size < 0)
+    long size = 0, got = in < 0 ? -1 : 1;
+    while (got > 0 && size < (long)sizeof(buffer)) { /* a pipe may bring it in pieces */
+        got = read(in, buffer + size, sizeof(buffer) - (unsigned long)size);
+        size += got > 0 ? got : 0;
+    }
+    if (got < 0)
         return 1;
     int out = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     return out < 0 || write(out, buffer, (size_t)size) != size ? 2 : 0;

@@ -1,0 +1,232 @@
+/* Streams through spile and without it.
+ *
+ *   streams KIND FLOW BYTES
+ *
+ * Does one KIND once, with bytes that bench/flow (at FLOW) makes and looks at, and prints how many nanoseconds it took.
+ * A cell is made and a small call run before the clock starts: this is about what passes through, not about starting.
+ */
+#include "sample.h"
+#include "spile.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { PIPE_BYTES = 1 << 20, READ_BYTES = 256 << 10, WORK = 12 };
+
+struct kind_of_call {
+    const char *name;
+    const char *templates[3]; /* FLOW and BYTES stand for what was given */
+    const char *output;       /* comes out in memory, all BYTES of it; "-": captured standard output */
+    bool is_direct;           /* the stream s */
+    bool has_input;           /* the file `in`, of BYTES */
+};
+
+static const struct kind_of_call calls[] = {
+    {.name = "direct", .templates = {"FLOW write {>s|} BYTES", "FLOW read {<s|} BYTES"}, .is_direct = true},
+    {.name = "relayed", .templates = {"FLOW write {>s|} BYTES", "FLOW read {<s|} BYTES"}},
+    {.name = "through-a-file", .templates = {"FLOW write {>s} BYTES", "FLOW read {<s} BYTES"}},
+    {.name = "capture-stream", .templates = {"FLOW write {>out|} BYTES"}, .output = "out"},
+    {.name = "capture-file", .templates = {"FLOW write {>out} BYTES"}, .output = "out"},
+    {.name = "capture-standard-output", .templates = {"FLOW write - BYTES"}, .output = "-"},
+    {.name = "stages-streamed",
+     .templates = {"FLOW pass {<in|} {>a|} 4", "FLOW pass {<a|} {>b|} 12", "FLOW pass {<b|} {>out|} 4"},
+     .output = "out",
+     .has_input = true},
+    {.name = "stages-staged",
+     .templates = {"FLOW pass {<in} {>a} 4", "FLOW pass {<a} {>b} 12", "FLOW pass {<b} {>out} 4"},
+     .output = "out",
+     .has_input = true},
+};
+
+struct setting {
+    const char *flow, *bytes;
+    char directory[PATH_MAX], from[PATH_MAX + 8], to[PATH_MAX + 8];
+};
+
+/* ------------------------------------------------------------------------------ without spile */
+
+static pid_t start(const char *const *argv) {
+    extern char **environ;
+    /* NOLINTNEXTLINE(clang-analyzer-security.insecureAPI.vfork): as run_bare. */
+    pid_t pid = vfork();
+    if (pid == 0) {
+        execve(argv[0], (char **)(void *)argv, environ);
+        _exit(127);
+    }
+    if (pid < 0)
+        fail("vfork");
+    return pid;
+}
+
+static void finish(pid_t pid, const char *what) {
+    int status = 0;
+    if (waitpid(pid, &status, 0) != pid || status != 0)
+        fail(what);
+}
+
+static pid_t start_writer(const struct setting *setting, const char *pipe_bytes) {
+    const char *argv[] = {setting->flow, "write", setting->from, setting->bytes, pipe_bytes, NULL};
+    return start(argv);
+}
+
+static void run_fifo(const struct setting *setting, const char *pipe_bytes) {
+    const char *argv[] = {setting->flow, "read", setting->from, setting->bytes, NULL};
+    pid_t writer = start_writer(setting, pipe_bytes), reader = start(argv);
+    finish(writer, "the writer");
+    finish(reader, "the reader");
+}
+
+/* What reading into memory is measured against. */
+static void run_discard(const struct setting *setting) {
+    static char buffer[READ_BYTES];
+    char pipe_bytes[16];
+    snprintf(pipe_bytes, sizeof(pipe_bytes), "%d", PIPE_BYTES);
+    pid_t writer = start_writer(setting, pipe_bytes);
+    int fd = open(setting->from, O_RDONLY | O_CLOEXEC);
+    uint64_t total = 0;
+    for (ssize_t count; (count = read(fd, buffer, sizeof(buffer))) > 0;)
+        total += (uint64_t)count;
+    close(fd);
+    finish(writer, "the writer");
+    if (total != strtoull(setting->bytes, NULL, 10))
+        fail("discard: not all came");
+}
+
+static void run_stage_alone(const struct setting *setting) {
+    char work[16];
+    snprintf(work, sizeof(work), "%d", WORK);
+    const char *argv[] = {setting->flow, "pass", setting->from, setting->to, work, NULL};
+    finish(start(argv), "the stage");
+}
+
+static void run_bare_kind(const char *name, const struct setting *setting) {
+    if (strcmp(name, "raw-fifo") == 0)
+        run_fifo(setting, "1048576");
+    else if (strcmp(name, "raw-fifo-64k") == 0)
+        run_fifo(setting, NULL);
+    else if (strcmp(name, "discard") == 0)
+        run_discard(setting);
+    else
+        run_stage_alone(setting);
+}
+
+/* ------------------------------------------------------------------------------ through spile */
+
+static char *make_template(const char *text, const char *flow, const char *bytes) {
+    char *quoted = NULL, *made = NULL;
+    const char *place = strstr(text, "BYTES");
+    if (spile_quote(flow, &quoted) < 0 ||
+        asprintf(&made, "%s%.*s%s", quoted, (int)(place ? place - text : (int)strlen(text)) - 4, text + 4,
+                 place ? bytes : "") < 0)
+        fail("a template");
+    free(quoted);
+    return made;
+}
+
+static spile_plan *make_plan(const struct kind_of_call *kind, const char *flow, const char *bytes) {
+    spile_plan *plan = NULL;
+    spile_error *error = NULL;
+    if (spile_plan_new(&plan) < 0)
+        fail("a plan");
+    int result = 0;
+    for (size_t i = 0; i < 3 && kind->templates[i] && result >= 0; i++) {
+        char *text = make_template(kind->templates[i], flow, bytes);
+        result = spile_plan_add_template(plan, text, NULL, &error);
+        free(text);
+    }
+    if (result >= 0 && kind->is_direct)
+        result = spile_plan_set_direct(plan, "s");
+    if (result < 0 || spile_plan_finish(plan, &error) < 0) {
+        fprintf(stderr, "bench: %s\n", error ? spile_error_get_message(error) : "a plan");
+        exit(1);
+    }
+    return plan;
+}
+
+static void check_output(const struct kind_of_call *kind, const spile_result *result, uint64_t bytes) {
+    spile_program_result program = {.size = sizeof(program)};
+    const void *data = NULL;
+    size_t size = 0;
+    if (!kind->output)
+        return;
+    if (strcmp(kind->output, "-") != 0) {
+        spile_result_get(result, kind->output, &data, &size);
+    } else if (spile_result_program(result, 0, &program) >= 0) {
+        size = program.standard_output_size;
+    }
+    if (size != bytes)
+        fail("other bytes came out than went in");
+}
+
+static void run_call(const struct kind_of_call *kind, const struct setting *setting, const char *bytes) {
+    spile_plan *plan = make_plan(kind, setting->flow, bytes);
+    spile_call *call = NULL;
+    spile_result *result = NULL;
+    int r = spile_call_new(plan, NULL, NULL, &call);
+    if (r >= 0 && kind->has_input)
+        r = spile_call_input_path(call, "in", setting->from);
+    if (r >= 0)
+        r = spile_call_run(call, &result);
+    if (r < 0) {
+        fprintf(stderr, "bench: %s\n", result ? spile_error_get_message(spile_result_error(result)) : strerror(-r));
+        exit(1);
+    }
+    check_output(kind, result, strtoull(bytes, NULL, 10));
+    spile_result_free(result);
+    spile_call_free(call);
+    spile_plan_unref(plan);
+}
+
+/* ------------------------------------------------------------------------------ */
+
+static void prepare(struct setting *setting, bool has_file) {
+    snprintf(setting->directory, sizeof(setting->directory), "/dev/shm/bench-XXXXXX");
+    if (!mkdtemp(setting->directory))
+        fail(setting->directory);
+    snprintf(setting->from, sizeof(setting->from), "%s/from", setting->directory);
+    snprintf(setting->to, sizeof(setting->to), "%s/to", setting->directory);
+    if (!has_file && mkfifo(setting->from, 0600) < 0)
+        fail(setting->from);
+    if (has_file)
+        finish(start_writer(setting, NULL), "the writer");
+}
+
+static void clean_up(const struct setting *setting) {
+    unlink(setting->from);
+    unlink(setting->to);
+    rmdir(setting->directory);
+}
+
+int main(int argc, char **argv) {
+    static struct setting setting;
+    const struct kind_of_call *kind = NULL;
+    for (size_t i = 0; argc == 4 && i < sizeof(calls) / sizeof(*calls); i++)
+        if (strcmp(calls[i].name, argv[1]) == 0)
+            kind = &calls[i];
+    bool is_stage = argc == 4 && strcmp(argv[1], "stage-alone") == 0;
+    if (argc != 4 || (!kind && !is_stage && strncmp(argv[1], "raw-fifo", 8) != 0 && strcmp(argv[1], "discard") != 0)) {
+        fprintf(stderr, "usage: streams KIND FLOW BYTES\n");
+        return 2;
+    }
+    setting.flow = argv[2];
+    setting.bytes = argv[3];
+    prepare(&setting, is_stage || (kind && kind->has_input));
+    static const struct kind_of_call first = {.name = "first", .templates = {"FLOW write {>s|} BYTES"}, .output = "s"};
+    if (kind)
+        run_call(&first, &setting, "1");
+    uint64_t start_ns = now_ns();
+    if (kind)
+        run_call(kind, &setting, setting.bytes);
+    else
+        run_bare_kind(argv[1], &setting);
+    printf("%s %llu\n", argv[1], (unsigned long long)(now_ns() - start_ns));
+    clean_up(&setting);
+    return 0;
+}
