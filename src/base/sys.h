@@ -106,6 +106,7 @@
 #define sys_statfs(path, status) SYS_ACQUIRE("statfs", statfs(path, status))
 #define sys_fstatfs(fd, status) SYS_ACQUIRE("fstatfs", fstatfs(fd, status))
 #define sys_flistxattr(fd, list, size) SYS_ACQUIRE("flistxattr", flistxattr(fd, list, size))
+#define sys_getdents(fd, buffer, size) SYS_ACQUIRE("getdents", (ssize_t)syscall(SYS_getdents64, fd, buffer, size))
 #define sys_lseek(fd, offset, whence) SYS_ACQUIRE("lseek", lseek(fd, offset, whence))
 #define sys_dup_cloexec(fd, lowest) SYS_ACQUIRE("dup", fcntl(fd, F_DUPFD_CLOEXEC, lowest))
 #define sys_fcntl(fd, command, argument) SYS_ACQUIRE("fcntl", fcntl(fd, command, argument))

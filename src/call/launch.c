@@ -396,7 +396,8 @@ static int spawn_with(struct run_program *program, struct stdio *stdio) {
                                  .envp = env,
                                  .cwd = directory,
                                  .stdio = {stdio->in, stdio->out, stdio->error},
-                                 .flags = call->options.keep_terminal ? 0 : PROC_NEW_SESSION,
+                                 .flags = (call->options.keep_terminal ? 0 : PROC_NEW_SESSION) |
+                                          (call->options.trace ? 0 : PROC_TELL_LATE),
                                  .cpu_seconds = cpu_ns / NS_PER_SECOND + (cpu_ns % NS_PER_SECOND != 0)};
         program->proc = (struct proc){.started = on_started, .failed = on_failed, .exited = on_exited};
         result = cell_spawn(call->cell, &spec, &program->proc);

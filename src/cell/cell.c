@@ -218,16 +218,14 @@ static bool end_broken(struct cell *cell) {
 /* What ran in a broken cell is told as killed. */
 static void end_procs(struct cell *cell) {
     static const struct proc_usage no_usage;
-    cell->is_breaking = true;
     while (cell->procs) {
         struct proc *proc = cell->procs;
         cell->procs = proc->next;
-        if (proc->has_started)
+        if (proc->has_started || proc->is_told_late)
             proc->exited(proc, SIGKILL, &no_usage, true);
         else
             proc->failed(proc, PROC_STAGE_START, EPIPE);
     }
-    cell->is_breaking = false;
 }
 
 /* The cell of a lease did not become ready. One that came out of the pool is replaced. */
@@ -259,13 +257,14 @@ static void cell_break(struct cell *cell, spile_error *error) {
         not_ready(cell, before, error);
         return;
     }
+    cell->is_breaking = true;
+    if (cell->is_releasing)
+        spile_error_free(error);
+    else
+        cell->owner->broken(cell->owner, error); /* first: the programs were killed because of it */
     end_procs(cell);
-    if (!cell->is_releasing) {
-        cell->owner->broken(cell->owner, error);
-        return;
-    }
-    spile_error_free(error);
-    if (end_broken(cell))
+    cell->is_breaking = false;
+    if (cell->is_releasing && end_broken(cell))
         tell_released(cell, false);
 }
 
@@ -299,6 +298,8 @@ static void on_exited(struct cell *cell, struct proc **link, const struct wire_e
         .user_ns = told->user_ns, .system_ns = told->system_ns, .max_rss_bytes = told->max_rss_bytes};
     *link = proc->next;
     cell->is_clean = told->alone;
+    if (!proc->has_started)
+        proc->started(proc, told->pid);
     proc->exited(proc, told->status, &usage, told->alone);
 }
 
@@ -478,6 +479,7 @@ int cell_spawn(struct cell *cell, const struct proc_spec *spec, struct proc *pro
     proc->cell = cell;
     proc->id = ++cell->last_id;
     proc->has_started = false;
+    proc->is_told_late = spec->flags & PROC_TELL_LATE;
     proc->pidfd = -1;
     proc->gone = on_plain_gone;
     int result = cell->state == CELL_PLAIN ? plain_spawn(cell->loop, spec, proc)

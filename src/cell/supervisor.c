@@ -214,6 +214,7 @@ static void reap(struct supervisor *cell) {
             program->state = PROGRAM_ENDED;
             program->exited = (struct wire_exited){
                 .status = status,
+                .pid = pid,
                 .user_ns = timeval_ns(&usage.ru_utime),
                 .system_ns = timeval_ns(&usage.ru_stime),
                 .max_rss_bytes = (uint64_t)usage.ru_maxrss * 1024,
@@ -322,7 +323,7 @@ static void on_spawn(struct supervisor *cell, struct wire_message *message) {
         result = -EBADMSG;
     else
         result = start_program(cell, program, message, message->body);
-    program->start_is_due = result >= 0;
+    program->start_is_due = result >= 0 && !(message->header.spawn.flags & PROC_TELL_LATE);
     program->state = result >= 0 ? PROGRAM_RUNNING : PROGRAM_FAILED;
     program->error_number = -result;
     if (result >= 0)
@@ -333,6 +334,8 @@ static void on_spawn(struct supervisor *cell, struct wire_message *message) {
 /* ------------------------------------------------------------------------------------------------------ serving */
 
 static void on_reset(struct supervisor *cell, uint32_t id) {
+    /* Woken by the host we may have taken its processor away: it goes on first, with what the call is waited for. */
+    (void)sched_yield();
     if (!cell->is_alone)
         kill_all(cell);
     int result = 0;

@@ -5,6 +5,7 @@
  */
 #include "cell/tree.h"
 
+#include <stdalign.h>
 #include <sys/file.h>
 
 static const char *const bases[] = {"/dev/shm", "/tmp"};
@@ -13,24 +14,50 @@ static const char *const bases[] = {"/dev/shm", "/tmp"};
 
 enum { MAKE_ATTEMPTS = 16, STUCK_WALKS = 3 };
 
+/* As getdents64(2) fills them in. */
+struct entry {
+    uint64_t inode;
+    int64_t offset;
+    unsigned short size;
+    unsigned char type;
+    char name[];
+};
+
+/* The entries of an open directory, one after the other, without an allocation: a cell is emptied after every call. */
+struct walk {
+    int directory;
+    bool has_begun;
+    ssize_t place, size;
+    alignas(8) char buffer[2048];
+};
+
 static bool is_dot(const char *name) {
     return name[0] == '.' && (name[1] == '\0' || (name[1] == '.' && name[2] == '\0'));
 }
 
-/* A stream of its own over an open directory, from its start. */
-static DIR *directory_list(int directory) {
-    int fd = sys_openat(directory, ".", O_RDONLY | O_DIRECTORY, 0);
-    if (fd < 0)
+/* The next entry, NULL at the end or, with *ret_error set, after a failure. */
+static const char *walk_next(struct walk *walk, int *ret_error) {
+    if (!walk->has_begun && sys_lseek(walk->directory, 0, SEEK_SET) < 0) {
+        *ret_error = -EIO;
         return NULL;
-    DIR *list = sys_fdopendir(fd);
-    if (!list)
-        fd_close(fd);
-    return list;
-}
-
-static void directory_close(DIR **list) {
-    if (*list)
-        (void)closedir(*list);
+    }
+    walk->has_begun = true;
+    for (;;) {
+        if (walk->place == walk->size) {
+            walk->place = 0;
+            walk->size = sys_getdents(walk->directory, walk->buffer, sizeof(walk->buffer));
+            if (walk->size < 0)
+                *ret_error = (int)walk->size;
+            if (walk->size <= 0) {
+                walk->size = 0;
+                return NULL;
+            }
+        }
+        const struct entry *entry = (const struct entry *)(walk->buffer + walk->place);
+        walk->place += entry->size;
+        if (!is_dot(entry->name))
+            return entry->name;
+    }
 }
 
 /* Deletes what is no directory, or an empty one. */
@@ -45,8 +72,6 @@ static int open_for_removal(int directory, const char *name) {
     int fd = sys_openat(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
     if (fd == -EACCES && sys_fchmodat(directory, name, 0700) >= 0)
         fd = sys_openat(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-    if (fd >= 0)
-        (void)sys_fchmod(fd, 0700); /* entries go only from what can be written */
     return fd;
 }
 
@@ -62,40 +87,36 @@ static int lift(int top, int directory, const char *name, unsigned *counter) {
     }
 }
 
+static int take_away(int top, int directory, const char *name, unsigned *counter) {
+    int result = remove_simple(directory, name);
+    if (result == -EACCES && sys_fchmod(directory, 0700) >= 0) /* entries go only from what can be written */
+        result = remove_simple(directory, name);
+    return result < 0 ? lift(top, directory, name, counter) : 0;
+}
+
 /* Empties and removes one subdirectory of the top; what is deeper becomes a subdirectory of the top. */
 static int flatten(int top, const char *name, unsigned *counter) {
     AUTO_FD directory = open_for_removal(top, name);
     if (directory < 0)
         return directory;
-    CLEANUP(directory_close) DIR *list = directory_list(directory);
-    if (!list)
-        return -errno;
-    for (const struct dirent *entry; (entry = readdir(list));) {
-        if (is_dot(entry->d_name))
-            continue;
-        int result = remove_simple(directory, entry->d_name);
-        if (result < 0)
-            result = lift(top, directory, entry->d_name, counter);
+    struct walk walk = {.directory = directory};
+    int result = 0;
+    for (const char *inside; (inside = walk_next(&walk, &result));) {
+        result = take_away(top, directory, inside, counter);
         if (result < 0 && result != -ENOENT)
             return result;
     }
-    return sys_unlinkat(top, name, AT_REMOVEDIR);
+    return result < 0 && result != -ENOENT ? result : sys_unlinkat(top, name, AT_REMOVEDIR);
 }
 
 /* One walk over the top. Returns how many entries it saw, *ret_done of them it dealt with. */
 static int empty_once(int directory, unsigned *counter, int *ret_done) {
-    CLEANUP(directory_close) DIR *list = directory_list(directory);
-    if (!list)
-        return -errno;
+    struct walk walk = {.directory = directory};
     int seen = 0, done = 0, error = 0;
-    for (const struct dirent *entry; (entry = readdir(list)); seen++) {
-        if (is_dot(entry->d_name)) {
-            seen--;
-            continue;
-        }
-        int result = remove_simple(directory, entry->d_name);
+    for (const char *name; (name = walk_next(&walk, &error)); seen++) {
+        int result = remove_simple(directory, name);
         if (result < 0)
-            result = flatten(directory, entry->d_name, counter);
+            result = flatten(directory, name, counter);
         if (result >= 0 || result == -ENOENT)
             done++;
         else
@@ -127,20 +148,19 @@ static bool is_ours(const char *name) {
 
 static void remove_stale(const char *base) {
     AUTO_FD directory = sys_openat(AT_FDCWD, base, O_RDONLY | O_DIRECTORY, 0);
-    CLEANUP(directory_close) DIR *list = directory < 0 ? NULL : directory_list(directory);
-    if (!list)
-        return;
-    for (const struct dirent *entry; (entry = readdir(list));) {
+    struct walk walk = {.directory = directory};
+    int error = 0;
+    for (const char *name; directory >= 0 && (name = walk_next(&walk, &error));) {
         struct stat status;
-        if (!is_ours(entry->d_name))
+        if (!is_ours(name))
             continue;
-        AUTO_FD fd = sys_openat(directory, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+        AUTO_FD fd = sys_openat(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
         if (fd < 0 || sys_fstat(fd, &status) < 0 || status.st_uid != geteuid() || (status.st_mode & 07777) != 0700)
             continue;
         if (sys_flock(fd, LOCK_EX | LOCK_NB) < 0)
             continue; /* in use */
         (void)tree_empty(fd);
-        (void)sys_unlinkat(directory, entry->d_name, AT_REMOVEDIR);
+        (void)sys_unlinkat(directory, name, AT_REMOVEDIR);
     }
 }
 

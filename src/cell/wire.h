@@ -47,6 +47,7 @@ struct wire_spawn {
 struct wire_exited {
     int32_t status;
     uint32_t alone;
+    int64_t pid; /* of one whose STARTED was not told (PROC_TELL_LATE) */
     uint64_t user_ns, system_ns, max_rss_bytes;
 };
 

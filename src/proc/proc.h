@@ -4,7 +4,10 @@
 
 #include "base/loop.h"
 
-enum { PROC_NEW_SESSION = 1u << 0 }; /* setsid: no controlling terminal, own process group */
+enum {
+    PROC_NEW_SESSION = 1u << 0, /* setsid: no controlling terminal, own process group */
+    PROC_TELL_LATE = 1u << 8,   /* its start may be told with its end, which wakes the host once less */
+};
 
 struct proc_spec {
     const char *path;  /* absolute, or relative to `cwd`; not searched for */
@@ -41,7 +44,7 @@ struct proc {
     struct proc *next;
     struct cell *cell;
     uint32_t id;
-    bool has_started;
+    bool has_started, is_told_late;
     void (*gone)(struct proc *proc); /* told right before `failed` or `exited` */
     /* of plain vfork */
     pid_t pid;
