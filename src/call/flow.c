@@ -430,17 +430,20 @@ int flow_open_tied(spile_call *call, const char *path, bool for_writing) {
     return result < 0 ? result : fd;
 }
 
-bool flow_poke(spile_call *call, uint64_t inode) {
+bool flow_poke(spile_call *call, uint64_t inode, bool for_writing) {
     for (struct flow *flow = call->flows; flow; flow = flow->next) {
         if (!flow->is_direct || flow->direct_inode != inode)
             continue;
-        /* Its writer has gone: an open for reading that comes now gets its end from a writer that comes and leaves. */
-        for (size_t i = 0; i < call->program_count; i++) {
+        /* Whoever is at the other side has gone. An open that comes now is let go on by one of ours that comes and
+         * leaves: it sees the end, or a broken pipe. */
+        bool has_gone = (for_writing ? flow->direct_read : flow->direct_write) < 0;
+        for (size_t i = 0; has_gone && i < call->program_count; i++) {
             char path[PATH_MAX];
-            if (flow->readers[i] < 0 || flow->direct_write >= 0)
+            if (for_writing ? flow->producer != (int)i : flow->readers[i] < 0)
                 continue;
             store_program_path(i, flow->name, path);
-            AUTO_FD fd = sys_openat(cell_root_fd(call->cell), path, O_WRONLY | O_NONBLOCK, 0);
+            AUTO_FD fd = sys_openat(cell_root_fd(call->cell), path, (for_writing ? O_RDONLY : O_WRONLY) | O_NONBLOCK,
+                                    0);
             return fd >= 0;
         }
     }

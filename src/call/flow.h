@@ -35,7 +35,7 @@ int flow_begin(spile_call *call, size_t group, spile_error **ret_error);
 /* The two ends of the bar behind a program: a pipe, or, where a ring leads through it, a stream without a name. */
 int flow_join(spile_call *call, size_t program, int *ret_in, int *ret_out);
 /* Wakes opens of a direct stream whose other side is gone for good. Returns whether it did. */
-bool flow_poke(spile_call *call, uint64_t inode);
+bool flow_poke(spile_call *call, uint64_t inode, bool for_writing);
 /* A program has exited. `is_accepted`: an output stream that it never opened is an error. */
 void flow_exited(spile_call *call, size_t program);
 int flow_check(spile_call *call, size_t program, spile_error **ret_error);

@@ -251,7 +251,8 @@ static bool grow(spile_call *call, struct flow *flow, bool is_proved, const char
 static bool poke(spile_call *call, const struct cell_look *look) {
     bool has_poked = false;
     for (size_t i = 0; i < look->count && !has_poked; i++)
-        has_poked = look->waits[i].kind == CELL_WAIT_OPEN && flow_poke(call, look->waits[i].inode);
+        has_poked = look->waits[i].kind == CELL_WAIT_OPEN &&
+                    flow_poke(call, look->waits[i].inode, look->waits[i].for_writing);
     return has_poked;
 }
 
@@ -268,7 +269,7 @@ static bool has_moved_meanwhile(spile_call *call) {
 static void conclude(spile_call *call, const struct cell_look *look, bool is_proved) {
     AUTO_FREE char *stuck = describe(call, look);
     struct flow *full = smallest_full(call);
-    bool has_changed = settle(call, is_proved) || poke(call, look);
+    bool has_changed = poke(call, look) || settle(call, is_proved);
     if (!has_changed && full)
         has_changed = grow(call, full, is_proved, stuck);
     if (!has_changed && is_proved && stuck) {
