@@ -11,6 +11,16 @@
  *   close N
  *   echo N M COUNT                       COUNT times: a byte from N, then one to M
  *   child | rest                         forks: the child goes on behind the word `rest`, the parent with the next one
+ *
+ * What a script is made of whose bytes somebody else checks (tests/stress):
+ *
+ *   create PATH | standard FD | dup N    further descriptors: of a new file, standard input or output, a second one
+ *   send N FROM COUNT CHUNK              writes COUNT bytes of the pattern, from FROM on, CHUNK at a time
+ *   take N COUNT CHUNK                   reads COUNT bytes, or to the end, and tells on standard error how many and
+ * their sum pass N M COUNT CHUNK                 the same, and writes them to M deaf SIGPIPE is ignored from here on,
+ * and what nobody reads is written no more doze MICROSECONDS fork NAME | forked                   a child, which tells
+ * by that name, does what stands between, and ends with 0
+ *
  *   daemon                               becomes one: the parent exits with 0 at once
  *   link FROM TO | unlink PATH | rename FROM TO | make PATH
  *   say TEXT | wait | pause | stop | spin | exit N | signal N
@@ -26,16 +36,20 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { SLOTS = 512, CHUNK = 64 << 10 };
+enum { SLOTS = 512, CHUNK = 64 << 10, LARGEST_CHUNK = 1 << 20 };
 
 static struct {
     int fd;
     uint64_t written, read;
+    int has_no_reader;
 } slots[SLOTS];
 static size_t slot_count;
 static char **next;
+static const char *name = "main";
+static int is_deaf;
 
 static void fail(const char *what) {
     fprintf(stderr, "pipe_user: '%s' failed: %s\n", what, strerror(errno));
@@ -60,14 +74,18 @@ static unsigned char pattern(uint64_t offset) {
     return (unsigned char)(word >> (offset % 8 * 8));
 }
 
+static void add_slot(int fd, const char *what) {
+    if (fd < 0 || slot_count == SLOTS)
+        fail(what);
+    slots[slot_count++].fd = fd;
+}
+
 static void open_slot(int flags) {
     const char *path = argument();
-    int fd = open(path, flags);
-    if (fd < 0 || slot_count == SLOTS)
-        fail(path);
+    int fd = open(path, flags, 0644);
+    add_slot(fd, path);
     if (flags & O_NONBLOCK && fcntl(fd, F_SETFL, 0) < 0)
         fail(path);
-    slots[slot_count++].fd = fd;
 }
 
 static void put(size_t slot, uint64_t count, size_t piece) {
@@ -122,6 +140,98 @@ static void echo(size_t from, size_t to, uint64_t count) {
     }
 }
 
+/* Of a slot whose readers have left nothing more is written; in vain or not, the script goes on. */
+static void write_all(size_t slot, const unsigned char *data, size_t size) {
+    while (size > 0 && !slots[slot].has_no_reader) {
+        ssize_t written = write(slots[slot].fd, data, size);
+        slots[slot].has_no_reader = written < 0 && errno == EPIPE && is_deaf;
+        if (slots[slot].has_no_reader)
+            return;
+        if (written < 0)
+            fail("send");
+        data += written;
+        size -= (size_t)written;
+    }
+}
+
+static unsigned char large[LARGEST_CHUNK];
+
+static size_t chunk_size(void) {
+    size_t size = number();
+    return size < 1 ? 1 : size < LARGEST_CHUNK ? size : LARGEST_CHUNK;
+}
+
+static void send(size_t slot) {
+    uint64_t place = number(), count = number();
+    size_t chunk = chunk_size();
+    while (count > 0) {
+        size_t size = count < chunk ? count : chunk;
+        for (size_t i = 0; i < size; i++)
+            large[i] = pattern(place + i);
+        write_all(slot, large, size);
+        place += size;
+        count -= size;
+    }
+}
+
+static uint32_t sum(uint32_t crc, const unsigned char *data, size_t size) {
+    static uint32_t table[256];
+    for (uint32_t i = 0; !table[255] && i < 256; i++) {
+        table[i] = i;
+        for (int bit = 0; bit < 8; bit++)
+            table[i] = table[i] & 1 ? table[i] >> 1 ^ 0xedb88320 : table[i] >> 1;
+    }
+    crc = ~crc;
+    for (size_t i = 0; i < size; i++)
+        crc = table[(crc ^ data[i]) & 255] ^ crc >> 8;
+    return ~crc;
+}
+
+static void take(size_t from, size_t to, int is_passed_on) {
+    uint64_t count = number(), total = 0;
+    size_t chunk = chunk_size();
+    uint32_t crc = 0;
+    char line[128];
+    while (total < count) {
+        size_t wanted = count - total < chunk ? count - total : chunk;
+        ssize_t size = read(slots[from].fd, large, wanted);
+        if (size < 0)
+            fail("take");
+        if (size == 0)
+            break;
+        crc = sum(crc, large, (size_t)size);
+        total += (uint64_t)size;
+        if (is_passed_on)
+            write_all(to, large, (size_t)size);
+    }
+    int length = snprintf(line, sizeof(line), "%s took %llu %08x\n", name, (unsigned long long)total, (unsigned)crc);
+    if (write(STDERR_FILENO, line, (size_t)length) != length)
+        fail("telling");
+}
+
+static void fork_child(void) {
+    const char *child = argument();
+    pid_t pid = fork();
+    if (pid < 0)
+        fail("fork");
+    if (pid == 0) {
+        name = child;
+        return;
+    }
+    for (int depth = 1; depth > 0;) {
+        const char *word = argument();
+        depth += strcmp(word, "fork") == 0;
+        depth -= strcmp(word, "forked") == 0;
+    }
+}
+
+static void doze(void) {
+    size_t microseconds = number();
+    struct timespec time = {.tv_sec = (time_t)(microseconds / 1000000),
+                            .tv_nsec = (long)(microseconds % 1000000 * 1000)};
+    nanosleep(&time, NULL);
+}
+
 static void split(void) {
     char **rest = next;
     while (*rest && strcmp(*rest, "rest") != 0)
@@ -161,6 +271,14 @@ static void act_on_slot(const char *step) {
         slots[slot].read = 0;
     else if (strcmp(step, "close") == 0)
         close(slots[slot].fd);
+    else if (strcmp(step, "dup") == 0)
+        add_slot(dup(slots[slot].fd), step);
+    else if (strcmp(step, "send") == 0)
+        send(slot);
+    else if (strcmp(step, "take") == 0)
+        take(slot, slot, 0);
+    else if (strcmp(step, "pass") == 0)
+        take(slot, number(), 1);
 }
 
 static void act_on_path(const char *step) {
@@ -176,6 +294,20 @@ static void act_on_path(const char *step) {
         result = open(path, O_WRONLY | O_CREAT | O_EXCL, 0644);
     if (result < 0)
         fail(step);
+}
+
+static int act_for_script(const char *step) {
+    if (strcmp(step, "deaf") == 0)
+        is_deaf = signal(SIGPIPE, SIG_IGN) != SIG_ERR;
+    else if (strcmp(step, "doze") == 0)
+        doze();
+    else if (strcmp(step, "fork") == 0)
+        fork_child();
+    else if (strcmp(step, "forked") == 0)
+        exit(0);
+    else
+        return 0;
+    return 1;
 }
 
 static void act_on_itself(const char *step) {
@@ -203,7 +335,7 @@ static void act_on_itself(const char *step) {
         exit((int)number());
     } else if (strcmp(step, "signal") == 0) {
         raise((int)number());
-    } else {
+    } else if (!act_for_script(step)) {
         errno = EINVAL;
         fail(step);
     }
@@ -231,10 +363,14 @@ int main(int count, char **arguments) {
             open_slot(O_RDONLY | O_NONBLOCK);
         else if (strcmp(step, "try-write") == 0)
             open_slot(O_WRONLY | O_NONBLOCK);
+        else if (strcmp(step, "create") == 0)
+            open_slot(O_WRONLY | O_CREAT | O_TRUNC);
+        else if (strcmp(step, "standard") == 0)
+            add_slot((int)number(), step);
         else if (strcmp(step, "echo") == 0) {
             size_t from = number(), to = number();
             echo(from, to, number());
-        } else if (is_one_of(step, "put drip get end some again close"))
+        } else if (is_one_of(step, "put drip get end some again close dup send take pass"))
             act_on_slot(step);
         else if (is_one_of(step, "unlink rename link make"))
             act_on_path(step);
