@@ -35,6 +35,7 @@ const char run_help[] = "usage: spile run [OPTION | TEMPLATE | NAME=PATH]... [--
                         "  --jobs N            programs at a time\n"
                         "  --keep-going        after a failure, run what does not depend on it\n"
                         "  --ok-status [PROGRAM:]0,1   exit statuses that are a success\n"
+                        "  --direct NAME       a stream as a plain pipe of the kernel\n"
                         "  --optional NAME     an output that may be missing\n"
                         "  --force             replace a file that is read-only\n"
                         "  --env NAME=VALUE | NAME | -NAME | -     set, pass, remove, start empty\n"

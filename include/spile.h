@@ -419,9 +419,9 @@ SPILE_API int spile_call_value(spile_call *call, const char *name, const char *t
 SPILE_API int spile_call_values(spile_call *call, const char *name, const char *const *texts, size_t count);
 
 /* Runs the call and blocks until it ended. Returns 0 where it succeeded, and else the negative errno that fits its
- * error
- * (-ECANCELED, -ETIMEDOUT, -ENOENT a missing input or program, -EPROTO a program failed, ...); the result comes either
- * way, but for -ENOMEM and misuse (-EINVAL; -EALREADY: it was run before), where *ret_result is untouched. */
+ * error (-ECANCELED, -ETIMEDOUT, -ENOENT a missing input or program, -EPROTO a program failed, ...); the result comes
+ * either way. Only where the call could not begin (-EINVAL, -EALREADY: it was run before, or what its loop lacks:
+ * -ENOMEM, -EMFILE) *ret_result is untouched: set it to NULL before. */
 SPILE_API int spile_call_run(spile_call *call, spile_result **ret_result);
 /* Starts the call on a loop and returns. `done_fn` is called once from inside a step, when it has ended; it owns
  * `result`. */
