@@ -39,9 +39,9 @@ void sigpipe_guard_init(struct sigpipe_guard *guard) {
     sigemptyset(&pipe_set);
     sigaddset(&pipe_set, SIGPIPE);
     pthread_sigmask(SIG_BLOCK, &pipe_set, &guard->old_set);
-    /* A signal that was pending before is somebody else's and stays. */
-    sigpending(&pending);
-    guard->was_pending = sigismember(&pending, SIGPIPE);
+    /* A signal that was pending before is somebody else's and stays; only one that was blocked can be. */
+    guard->was_pending = sigismember(&guard->old_set, SIGPIPE) && sigpending(&pending) == 0 &&
+                         sigismember(&pending, SIGPIPE);
 }
 
 void sigpipe_guard_done(struct sigpipe_guard *guard) {

@@ -1,7 +1,7 @@
 /* The streams of a running call: what feeds them and where they go. See flow.h. */
 #include "call/flow.h"
 
-enum { FLOW_WINDOW = 256 << 10, FLOW_KEPT = 64 << 10 };
+enum { FLOW_WINDOW = 256 << 10, FLOW_KEPT = 64 << 10, DIRECT_BYTES = 1 << 20 };
 
 struct flow *flow_find(const spile_call *call, const char *name) {
     for (struct flow *flow = call->flows; flow; flow = flow->next)
@@ -267,6 +267,8 @@ static int begin_direct(struct flow *flow) {
     int result = fifo_make(&call->stream_room, name, &flow->direct_read, &flow->direct_write);
     if (result >= 0)
         result = sys_fstat(flow->direct_read, &status);
+    if (result >= 0)
+        (void)fcntl(flow->direct_read, F_SETPIPE_SZ, DIRECT_BYTES); /* past the user's share of pages it stays small */
     flow->direct_inode = result < 0 ? 0 : status.st_ino;
     flow->is_direct = true;
     for (size_t i = 0; i < call->program_count && result >= 0; i++) {

@@ -32,8 +32,10 @@ static enum streams_left streams_left(const spile_call *call) {
 }
 
 static void look_again(spile_call *call, bool has_moved) {
-    if (has_moved)
+    if (has_moved) {
         call->still_since_ns = time_now_ns();
+        call->was_proved = false;
+    }
     if (has_moved || call->look_step_ns == 0) {
         call->look_step_ns = first_step_ns;
     } else {
@@ -311,6 +313,10 @@ static void look_due(struct loop_timer *timer) {
     if (call->state != CALL_RUNNING)
         return;
     bool has_moved = call->stream_room.progress != call->look_progress;
+    for (struct flow *flow = call->flows; flow && !has_moved; flow = flow->next)
+        has_moved = flow->stream && stream_spill(flow->stream) == 1;
+    if (call->state != CALL_RUNNING)
+        return; /* because of what came of it */
     if (has_moved || streams_left(call) == STREAMS_NONE) {
         look_again(call, has_moved);
         return;

@@ -27,8 +27,8 @@ struct generation {
     struct watch watch;
     struct loop_fd ready;
     uint64_t start, offset; /* readers: where in the stream it began, and how far it was written */
-    bool is_large;
-    bool is_pipe; /* no FIFO: opened by us for a standard stream */
+    bool is_large;          /* readers: its pipe was to be PIPE_BYTES; writers: it is */
+    bool is_pipe;           /* no FIFO: opened by us for a standard stream */
 };
 
 /* A FIFO that a program reads. */
@@ -57,9 +57,11 @@ struct stream {
     struct window window;
     size_t window_limit;
     unsigned window_growths;
-    bool is_ended;    /* no byte will be added */
-    bool is_given;    /* by stream_give */
-    bool wants_given; /* stream_give took less than all */
+    bool is_ended;     /* no byte will be added */
+    bool is_given;     /* by stream_give */
+    bool wants_given;  /* stream_give took less than all */
+    bool is_held_back; /* there are bytes in the writer's pipe, and the reader's is full: see stream_splice */
+    bool is_spilling;  /* they are taken into the window all the same */
     bool is_held;
     const char *memory; /* held: this, or file */
     int file;
@@ -95,9 +97,11 @@ struct generation *generation_free_all(struct generation *generation);
 int stream_fetch(struct stream *stream, uint64_t offset, const char **ret_data, size_t *ret_size);
 /* How many bytes may be added now. */
 size_t stream_room_left(const struct stream *stream);
-/* Moves straight from a writer's pipe into the only reader's, where nothing lies between: bytes, 0 the end, -EAGAIN
- * where it can't now, -EOPNOTSUPP where it can't at all. */
-ssize_t stream_splice(struct stream *stream, int from);
+/* Moves straight from a writer's pipe into the only reader's, where nothing lies between: bytes, 0 the end, -EBUSY
+ * where they are to wait until the reader's pipe has room, -EOPNOTSUPP where it can't at all. With SIGPIPE kept away.
+ */
+ssize_t stream_splice(struct stream *stream, const struct generation *from);
+void stream_hold_back(struct stream *stream, bool is_held_back);
 int stream_add(struct stream *stream, const char *data, size_t size);
 /* The end is there once the program at the writer's end has exited and no process holds an open any more. */
 void stream_check_end(struct stream *stream);

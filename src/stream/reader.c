@@ -290,7 +290,7 @@ static void serve(struct stream_reader *reader, struct generation *generation) {
         stream_fail(stream, STREAM_FAULT_SYSTEM, (int)-written, reader->path);
         return;
     }
-    int result = wait_for(reader, generation, waits_for_room);
+    int result = wait_for(reader, generation, waits_for_room || stream->is_held_back);
     if (result < 0)
         stream_fail(stream, STREAM_FAULT_SYSTEM, -result, reader->path);
 }

@@ -253,36 +253,46 @@ int stream_add(struct stream *stream, const char *data, size_t size) {
     return result;
 }
 
-/* The open of the only reader, where it has taken in all that there is between. */
+/* The open of the only reader, where nobody else is to get the data. */
 static struct generation *only_open(const struct stream *stream) {
     struct generation *open = NULL;
-    if (!stream->readers || stream->readers->next || stream->sink || stream->window.size > 0)
+    if (!stream->readers || stream->readers->next || stream->sink)
         return NULL;
     for (struct generation *generation = stream->readers->generations; generation; generation = generation->next)
-        if (generation->state == GENERATION_OPEN && generation->offset == stream->window.base)
+        if (generation->state == GENERATION_OPEN)
             open = generation;
     return open;
 }
 
-ssize_t stream_splice(struct stream *stream, int from) {
-    struct generation *generation = only_open(stream);
-    if (!generation)
+static bool is_ready(const struct generation *generation, short events) {
+    struct pollfd poll_fd = {.fd = generation->fd, .events = events};
+    return generation->state == GENERATION_OPEN && generation->fd >= 0 && poll(&poll_fd, 1, 0) != 0;
+}
+
+ssize_t stream_splice(struct stream *stream, const struct generation *from) {
+    struct generation *to = only_open(stream);
+    if (!to)
         return -EOPNOTSUPP;
-    CLEANUP(sigpipe_guard_done) struct sigpipe_guard guard;
-    sigpipe_guard_init(&guard);
-    ssize_t size = sys_splice(from, generation->fd, PIPE_BYTES, SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+    ssize_t size = -EAGAIN;
+    assert(stream->window.size > 0 || to->offset == stream->window.base);
+    if (stream->window.size == 0)
+        size = sys_splice(from->fd, to->fd, PIPE_BYTES, SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
     if (size > 0) {
-        generation->offset += (uint64_t)size;
+        to->offset += (uint64_t)size;
         stream->window.base += (uint64_t)size;
         stream_note(stream, &stream->reader_side, (size_t)size);
-        if (!generation->is_large) {
-            generation->is_large = true;
-            (void)fcntl(generation->fd, F_SETPIPE_SZ, PIPE_BYTES);
+        if (!to->is_large) {
+            to->is_large = true;
+            (void)fcntl(to->fd, F_SETPIPE_SZ, PIPE_BYTES);
         }
         return size;
     }
-    /* Both an empty and a full pipe say EAGAIN, and a reader that left EPIPE: the way through the window tells which.
-     */
+    /* Both an empty and a full pipe say EAGAIN. Through the window every byte is copied twice: what a large pipe holds
+     * can stay there. */
+    struct pollfd poll_fd = {.fd = from->fd, .events = POLLIN};
+    if (size == -EAGAIN && from->is_large && !stream->is_spilling && poll(&poll_fd, 1, 0) > 0 &&
+        poll_fd.revents & POLLIN)
+        return -EBUSY;
     return size == -EAGAIN || size == -EPIPE ? -EOPNOTSUPP : size;
 }
 
@@ -356,8 +366,24 @@ static void count(bool is_blocked, uint64_t *since_ns, struct stream_side *side)
 
 static void count_blocked(struct stream *stream) {
     bool is_flowing = !stream->is_held && !stream->is_ended;
-    count(is_flowing && stream_room_left(stream) == 0, &stream->full_since_ns, &stream->writer_side);
-    count(is_flowing && stream->window.size == 0, &stream->empty_since_ns, &stream->reader_side);
+    bool is_full = stream->is_held_back || stream_room_left(stream) == 0;
+    count(is_flowing && is_full, &stream->full_since_ns, &stream->writer_side);
+    count(is_flowing && !is_full && stream->window.size == 0, &stream->empty_since_ns, &stream->reader_side);
+}
+
+void stream_hold_back(struct stream *stream, bool is_held_back) {
+    if (stream->is_held_back == is_held_back)
+        return;
+    stream->is_held_back = is_held_back;
+    stream->room->progress++; /* a look that began before does not know of it */
+    count_blocked(stream);
+    if (stream->readers)
+        reader_pump(stream->readers); /* waits for room, or no longer */
+}
+
+static bool may_go_on(const struct stream *stream, bool was_full) {
+    bool may_pass = stream->is_held_back ? stream->window.size == 0 || !only_open(stream) : was_full;
+    return may_pass && stream_room_left(stream) > 0;
 }
 
 void stream_consumed(struct stream *stream) {
@@ -371,7 +397,7 @@ void stream_consumed(struct stream *stream) {
     count_blocked(stream);
     if (lowest == UINT64_MAX && stream->writer && !stream->is_ended)
         writer_refuse(stream->writer);
-    if (was_full && stream->writer && stream_room_left(stream) > 0)
+    if (stream->writer && may_go_on(stream, was_full))
         writer_pump(stream->writer);
     if (stream->wants_given && stream_room_left(stream) > 0) {
         stream->wants_given = false;
@@ -423,22 +449,32 @@ int stream_settle(struct stream *stream) {
     return 1;
 }
 
-static bool is_ready(const struct generation *generation, short events) {
-    struct pollfd poll_fd = {.fd = generation->fd, .events = events};
-    return generation->state == GENERATION_OPEN && generation->fd >= 0 && poll(&poll_fd, 1, 0) != 0;
-}
-
 bool stream_has_work(const struct stream *stream) {
     uint64_t end = stream->is_held ? stream->held_size : window_end(&stream->window);
     const struct generation *generation = stream->writer ? stream->writer->generations : NULL;
-    for (; generation && stream_room_left(stream) > 0; generation = generation->next)
+    for (; generation && !stream->is_held_back && stream_room_left(stream) > 0; generation = generation->next)
         if (is_ready(generation, POLLIN))
             return true;
     for (const struct stream_reader *reader = stream->readers; reader; reader = reader->next)
         for (generation = reader->generations; generation; generation = generation->next)
-            if (is_ready(generation, stream->is_ended || generation->offset < end ? POLLOUT : 0))
+            if (is_ready(generation,
+                         stream->is_ended || stream->is_held_back || generation->offset < end ? POLLOUT : 0))
                 return true;
     return false;
+}
+
+static void spill(struct stream *stream) {
+    stream->is_spilling = true;
+    if (stream->writer)
+        writer_pump(stream->writer);
+    stream->is_spilling = false;
+}
+
+int stream_spill(struct stream *stream) {
+    uint64_t progress = stream->room->progress;
+    if (stream->is_held_back)
+        spill(stream);
+    return stream->room->progress != progress;
 }
 
 bool stream_is_full(const struct stream *stream) {
@@ -451,8 +487,7 @@ int stream_grow(struct stream *stream) {
     stream->window_limit *= 2;
     stream->window_growths++;
     stream->room->progress++;
-    if (stream->writer)
-        writer_pump(stream->writer);
+    spill(stream);
     stream_consumed(stream);
     return 0;
 }

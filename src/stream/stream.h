@@ -113,6 +113,9 @@ int stream_settle(struct stream *stream);
 /* Whether a pipe is ready for what waits to go through it, though no step has come to it yet: nothing is to be
  * concluded from a program that waits for that. Who opened or closed one is known after watch_drain. */
 bool stream_has_work(const struct stream *stream);
+/* Takes into the window what waits for room in a reader's pipe: it costs copies, so that it is done only when nothing
+ * moves. Returns 1 where something changed. */
+int stream_spill(struct stream *stream);
 /* Whether the window is what holds the writer up. */
 bool stream_is_full(const struct stream *stream);
 /* Doubles what the window may hold. -ENOBUFS: the room's limit is reached. */

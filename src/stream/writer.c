@@ -22,6 +22,11 @@ static int shut_gate(int fd) {
     return result < 0 ? result : fd_write_all(fd, gate, sizeof(gate));
 }
 
+/* Past the user's share of pages it stays small. */
+static void grow_pipe(struct generation *generation) {
+    generation->is_large = fcntl(generation->fd, F_SETPIPE_SZ, PIPE_BYTES) >= PIPE_BYTES;
+}
+
 /* Reads the gate away; what the program writes from now on is data. -ESPIPE: a program that opened its output for
  * reading too has read some of it. */
 static int open_gate(struct generation *generation) {
@@ -38,7 +43,7 @@ static int open_gate(struct generation *generation) {
     }
     if (memcmp(gate, found, sizeof(gate)) != 0)
         return -ESPIPE;
-    (void)fcntl(generation->fd, F_SETPIPE_SZ, PIPE_BYTES); /* past the user's share of pages it stays small */
+    grow_pipe(generation);
     return 0;
 }
 
@@ -135,7 +140,7 @@ int writer_open(struct stream_writer *writer, int *ret_fd) {
     int result = generation_open(writer, true, &generation, ret_fd);
     if (result < 0)
         return result;
-    (void)fcntl(generation->fd, F_SETPIPE_SZ, PIPE_BYTES); /* past the user's share of pages it stays small */
+    grow_pipe(generation);
     generation->next = writer->generations;
     writer->generations = generation;
     begin(writer, generation);
@@ -168,14 +173,17 @@ static void writer_looked(struct watch *watch) {
     }
 }
 
-/* Takes in what one generation has. Returns false where there is more than there is room for. */
-static bool take(struct stream_writer *writer, struct generation *generation) {
+/* Takes in what one generation has. Returns false where there is more than there is room for. With SIGPIPE kept away.
+ */
+static bool take(struct stream_writer *writer, struct generation *generation, bool *ret_held_back) {
     struct stream *stream = writer->stream;
     char buffer[CHUNK_BYTES];
     for (int i = 0; i < CHUNKS_A_TURN; i++) {
         size_t room = stream_room_left(stream);
-        ssize_t size = stream_splice(stream, generation->fd);
-        if (size == -EOPNOTSUPP && room == 0)
+        ssize_t size = stream_splice(stream, generation);
+        bool is_past = size >= 0; /* the window */
+        *ret_held_back = size == -EBUSY;
+        if (size == -EBUSY || (size == -EOPNOTSUPP && room == 0))
             return false;
         if (size == -EOPNOTSUPP) {
             size = sys_read(generation->fd, buffer, MIN(room, sizeof(buffer)));
@@ -196,7 +204,8 @@ static bool take(struct stream_writer *writer, struct generation *generation) {
             return true;
         }
         stream_note(stream, &stream->writer_side, (size_t)size);
-        stream_pump(stream);
+        if (!is_past)
+            stream_pump(stream);
         if (generation->fd < 0)
             return true; /* the last one who wanted it has just left */
     }
@@ -205,17 +214,19 @@ static bool take(struct stream_writer *writer, struct generation *generation) {
 
 void writer_pump(struct stream_writer *writer) {
     struct stream *stream = writer->stream;
-    bool goes_on = true;
+    bool goes_on = true, is_held_back = false;
     if (writer->is_pumping)
         return; /* a consumer went on because of us: the pump below sees it */
     writer->is_pumping = true;
+    CLEANUP(sigpipe_guard_done) struct sigpipe_guard guard;
+    sigpipe_guard_init(&guard);
     for (struct generation *generation = writer->generations; generation && goes_on; generation = generation->next) {
         if (generation->state != GENERATION_OPEN || generation->fd < 0)
             continue;
-        goes_on = take(writer, generation);
+        goes_on = take(writer, generation, &is_held_back);
         if (generation->state != GENERATION_OPEN || generation->fd < 0)
             continue;
-        bool is_full = stream_room_left(stream) == 0;
+        bool is_full = is_held_back || stream_room_left(stream) == 0;
         int result = 0;
         if (is_full)
             loop_fd_remove(&generation->ready);
@@ -225,6 +236,7 @@ void writer_pump(struct stream_writer *writer) {
             stream_fail(stream, STREAM_FAULT_SYSTEM, -result, writer->path);
     }
     writer->is_pumping = false;
+    stream_hold_back(stream, is_held_back);
     if (writer->is_opened && writer_is_closed(writer))
         stream_tell_let_go(stream);
     stream_check_end(stream);
