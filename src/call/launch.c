@@ -391,14 +391,15 @@ static int spawn_with(struct run_program *program, struct stdio *stdio) {
         result = -ENOMEM;
     if (result >= 0) {
         uint64_t cpu_ns = call->options.limits.cpu_ns;
-        struct proc_spec spec = {.path = program->path ? program->path : program->argv[0],
-                                 .argv = program->argv,
-                                 .envp = env,
-                                 .cwd = directory,
-                                 .stdio = {stdio->in, stdio->out, stdio->error},
-                                 .flags = (call->options.keep_terminal ? 0 : PROC_NEW_SESSION) |
-                                          (call->options.trace ? 0 : PROC_TELL_LATE),
-                                 .cpu_seconds = cpu_ns / NS_PER_SECOND + (cpu_ns % NS_PER_SECOND != 0)};
+        struct proc_spec spec = {
+            .path = program->path ? program->path : program->argv[0],
+            .argv = program->argv,
+            .envp = env,
+            .cwd = directory,
+            .stdio = {stdio->in, stdio->out, stdio->error},
+            .flags = (call->options.keep_terminal ? 0 : PROC_NEW_SESSION) | (call->options.trace ? 0 : PROC_TELL_LATE) |
+                     (program->output.fd >= 0 ? PROC_HOLD_OUTPUT : 0) | (program->error.fd >= 0 ? PROC_HOLD_ERROR : 0),
+            .cpu_seconds = cpu_ns / NS_PER_SECOND + (cpu_ns % NS_PER_SECOND != 0)};
         program->proc = (struct proc){.started = on_started, .failed = on_failed, .exited = on_exited};
         result = cell_spawn(call->cell, &spec, &program->proc);
     }

@@ -16,6 +16,7 @@
 #include "proc/exec.h"
 
 enum { SOCKET_FD = 3, HOST_FD = 4, HIGH_FD = 10, KILL_AGAIN_MS = 10 };
+enum { HELD_MAX = 128 }; /* descriptors; the table of all is the host's soft limit */
 
 enum program_state {
     PROGRAM_RUNNING,
@@ -29,6 +30,7 @@ struct program {
     enum program_state state;
     bool start_is_due; /* STARTED is to be told first */
     pid_t pid;
+    int held[2]; /* other ends of its standard output and error, until its end is told */
     enum proc_stage stage;
     int error_number;
     struct wire_exited exited;
@@ -41,6 +43,7 @@ struct supervisor {
     struct tree tree;             /* REAPER */
     char notice[1024];
     struct program *programs;
+    int held_count;
     bool is_alone;     /* no child at all: as the parent of all orphans, it would have every other process */
     bool ready_is_due; /* to be told: READY */
     bool ready_has_fds;
@@ -167,6 +170,14 @@ static bool tell_look(struct supervisor *cell) {
     return tell(cell, &header, (const char *)cell->waits, look->count * sizeof(*cell->waits), NULL, 0);
 }
 
+static void free_program(struct supervisor *cell, struct program *program) {
+    for (size_t i = 0; i < ARRAY_SIZE(program->held); i++) {
+        cell->held_count -= program->held[i] >= 0;
+        fd_close(program->held[i]);
+    }
+    free(program);
+}
+
 static void tell_all(struct supervisor *cell) {
     for (struct program **link = &cell->programs; *link;) {
         struct program *program = *link;
@@ -176,7 +187,7 @@ static void tell_all(struct supervisor *cell) {
             link = &program->next;
         } else {
             *link = program->next;
-            free(program);
+            free_program(cell, program);
         }
     }
     if (cell->ready_is_due && !tell_ready(cell))
@@ -275,7 +286,15 @@ static int start_program(struct supervisor *cell, struct program *program, struc
             return -EBADMSG;
         plan.fds[i] = spawn->stdio[i] < 0 ? cell->null : message->fds[spawn->stdio[i]];
     }
-    return exec_start(&plan, &program->pid, NULL, &program->stage);
+    int result = exec_start(&plan, &program->pid, NULL, &program->stage);
+    for (int i = 0; i < 2 && result >= 0 && cell->held_count < HELD_MAX; i++) {
+        int place = spawn->stdio[i + 1];
+        if (!(spawn->flags & (i == 0 ? PROC_HOLD_OUTPUT : PROC_HOLD_ERROR)) || place < 0 || message->fds[place] < 0)
+            continue;
+        program->held[i] = TAKE_FD(message->fds[place]);
+        cell->held_count++;
+    }
+    return result;
 }
 
 /* The same for a body in a memfd, the last descriptor. */
@@ -312,6 +331,7 @@ static void on_spawn(struct supervisor *cell, struct wire_message *message) {
         return;
     }
     program->id = message->header.id;
+    program->held[0] = program->held[1] = -1;
     program->stage = PROC_STAGE_START;
     program->next = cell->programs;
     cell->programs = program;

@@ -6,7 +6,10 @@
 
 enum {
     PROC_NEW_SESSION = 1u << 0, /* setsid: no controlling terminal, own process group */
-    PROC_TELL_LATE = 1u << 8,   /* its start may be told with its end, which wakes the host once less */
+    /* What spares the host from being woken; a back end may ignore it: */
+    PROC_TELL_LATE = 1u << 8,   /* the start may be told with the end */
+    PROC_HOLD_OUTPUT = 1u << 9, /* stdio[1] and stdio[2] are pipes that may hang up only once the end was told */
+    PROC_HOLD_ERROR = 1u << 10,
 };
 
 struct proc_spec {
