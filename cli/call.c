@@ -188,6 +188,8 @@ static int make_call(struct run *run, spile_call **ret_call) {
         .env = environment_of(run),
         .env_mode = run->environment_is_empty ? SPILE_ENV_REPLACE : SPILE_ENV_ADD,
         .cwd = cwd,
+        .require = run->require,
+        .private_path = run->private_path,
         .standard_output = SPILE_STDIO_INHERIT,
         .standard_error = keeps_standard_error ? SPILE_STDIO_DEFAULT : SPILE_STDIO_INHERIT,
         .trace = run->trace || run->report_wanted ? trace_event : NULL,

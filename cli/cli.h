@@ -92,5 +92,11 @@ int pattern_find(const char *directory, const char *pattern, word_list *ret_name
 
 /* The commands; each returns what to exit with. */
 int command_run(int argc, char **argv);
+int command_doctor(int argc, char **argv);
 int command_help(const char *topic);
-extern const char run_help[];
+extern const char run_help[], doctor_help[];
+
+/* doctor.c */
+const char *containment_kind(spile_containment containment);
+/* Adds the promises of a list "contained,files"; returns NULL, or what is wrong with it. */
+const char *parse_promises(const char *text, unsigned *promises);

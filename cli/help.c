@@ -14,6 +14,7 @@ static const char general_help[] = "usage: spile COMMAND ...\n"
                                    "  spile run 'as {<a.s} -o {>a.o}' 'ld {<a.o} -o {>prog}'\n"
                                    "                 runs programs on files in memory: a.s comes from here, prog\n"
                                    "                 goes here, a.o is nobody's business\n"
+                                   "  spile doctor   tells what this machine grants to calls\n"
                                    "  spile help [COMMAND]\n"
                                    "                 this text, or the command's manual page\n"
                                    "  spile --version\n"
@@ -30,14 +31,14 @@ const char run_help[] = "usage: spile run [OPTION | TEMPLATE | NAME=PATH]... [--
                         "  -v NAME=TEXT        a value; again for each element of a list\n"
                         "  -f FILE             templates, one a line\n"
                         "  -n, --dry-run       show who feeds whom, start nothing; --dot: for graphviz\n"
-                        "  --timeout TIME      200ms, 1.5s, 2m, 1h;  --cpu TIME: for each program\n"
-                        "  --memory SIZE       of all files, 64M;  --max-output SIZE: of a kept stream\n"
-                        "  --jobs N            programs at a time\n"
-                        "  --keep-going        after a failure, run what does not depend on it\n"
+                        "  --timeout TIME      200ms, 1.5s, 2m, 1h;  --cpu TIME: for each process\n"
+                        "  --memory SIZE       of all files, 64M;  --max-output SIZE: of each output\n"
+                        "  --program-memory SIZE, --processes N: of all programs;  --open-files N: of one\n"
+                        "  --require PROMISE   see spile doctor;  --private-path DIR: their directory\n"
+                        "  --jobs N            at a time;  --keep-going: run what a failure leaves\n"
                         "  --ok-status [PROGRAM:]0,1   exit statuses that are a success\n"
                         "  --direct NAME       a stream as a plain pipe of the kernel\n"
-                        "  --optional NAME     an output that may be missing\n"
-                        "  --force             replace a file that is read-only\n"
+                        "  --optional NAME     an output that may be missing;  --force: replace read-only\n"
                         "  --env NAME=VALUE | NAME | -NAME | -     set, pass, remove, start empty\n"
                         "  --cwd DIR           where programs run, not in a directory in memory\n"
                         "  --trace             events on standard error\n"
@@ -65,13 +66,17 @@ static bool has_page(const char *page) {
 int command_help(const char *topic) {
     if (!topic)
         return out_write(general_help, strlen(general_help));
-    if (strcmp(topic, "run") != 0 && strcmp(topic, "spile") != 0) {
-        complain("there is no help on '%s': spile help run, or spile help spile", topic);
-        return EXIT_OWN_ERROR;
+    const struct {
+        const char *topic, *page, *text;
+    } topics[] = {
+        {"run", "spile-run", run_help}, {"doctor", "spile-doctor", doctor_help}, {"spile", "spile", general_help}};
+    for (size_t i = 0; i < sizeof(topics) / sizeof(*topics); i++) {
+        if (strcmp(topic, topics[i].topic) != 0)
+            continue;
+        if (has_page(topics[i].page))
+            execlp("man", "man", topics[i].page, (char *)NULL);
+        return out_write(topics[i].text, strlen(topics[i].text));
     }
-    const bool is_run = strcmp(topic, "run") == 0;
-    const char *page = is_run ? "spile-run" : "spile", *text = is_run ? run_help : general_help;
-    if (has_page(page))
-        execlp("man", "man", page, (char *)NULL);
-    return out_write(text, strlen(text));
+    complain("there is no help on '%s': spile help run, spile help doctor, or spile help spile", topic);
+    return EXIT_OWN_ERROR;
 }

@@ -59,7 +59,8 @@ struct run {
     bool environment_is_empty;
     spile_limits limits;
     unsigned jobs;
-    const char *cwd;
+    const char *cwd, *private_path;
+    unsigned require; /* SPILE_PROMISE_... */
     bool force, keep_going, trace, dry_run, dot, help;
     bool report_wanted;
     const char *report_path; /* NULL: standard error, "-": standard output */

@@ -58,6 +58,37 @@ static const char *apply_max_output(void *user, const char *value) {
                : allocate_format("'%s' is no size: write 4096, 64k, 100M or 2G", value);
 }
 
+static const char *apply_program_memory(void *user, const char *value) {
+    return parse_size(value, &((struct run *)user)->limits.program_memory_bytes)
+               ? NULL
+               : allocate_format("'%s' is no size: write 4096, 64k, 100M or 2G", value);
+}
+
+static const char *parse_limit(const char *value, uint64_t *ret_count, const char *example) {
+    unsigned long count;
+    if (!parse_count(value, INT_MAX, &count) || count == 0)
+        return allocate_format("'%s' is no number of them: write %s", value, example);
+    *ret_count = count;
+    return NULL;
+}
+
+static const char *apply_processes(void *user, const char *value) {
+    return parse_limit(value, &((struct run *)user)->limits.processes, "1 or more");
+}
+
+static const char *apply_open_files(void *user, const char *value) {
+    return parse_limit(value, &((struct run *)user)->limits.open_files, "4 or more");
+}
+
+static const char *apply_require(void *user, const char *value) {
+    return parse_promises(value, &((struct run *)user)->require);
+}
+
+static const char *apply_private_path(void *user, const char *value) {
+    ((struct run *)user)->private_path = value;
+    return NULL;
+}
+
 static const char *apply_jobs(void *user, const char *value) {
     unsigned long count;
     if (!parse_count(value, INT_MAX, &count) || count == 0)
@@ -161,6 +192,11 @@ static const struct option options[] = {
     {0, "cpu", OPTION_VALUE, apply_cpu},
     {0, "memory", OPTION_VALUE, apply_memory},
     {0, "max-output", OPTION_VALUE, apply_max_output},
+    {0, "program-memory", OPTION_VALUE, apply_program_memory},
+    {0, "processes", OPTION_VALUE, apply_processes},
+    {0, "open-files", OPTION_VALUE, apply_open_files},
+    {0, "require", OPTION_VALUE, apply_require},
+    {0, "private-path", OPTION_VALUE, apply_private_path},
     {0, "jobs", OPTION_VALUE, apply_jobs},
     {0, "env", OPTION_VALUE, apply_env},
     {0, "cwd", OPTION_VALUE, apply_cwd},

@@ -84,6 +84,7 @@ typedef enum spile_error_kind {
     SPILE_ERROR_STANDSTILL,     /* everything waits for what will never come */
     SPILE_ERROR_STREAM,         /* a program used a stream as a pipe can't be used; a seekable file would do */
     SPILE_ERROR_SYSTEM,         /* the system refused something; spile_error_errno says what */
+    SPILE_ERROR_PROMISE,        /* a promise that was demanded, or a limit, can't be kept on this machine */
 } spile_error_kind;
 
 /* What an error is. The strings live as long as the error. */
@@ -291,6 +292,22 @@ typedef enum spile_containment {
     SPILE_CONTAINMENT_NONE = 3,      /* plain children of the host; files in /dev/shm */
 } spile_containment;
 
+/* What a call can rely on where the machine grants it. spile_doctor_new tells which hold, and how to get the others. */
+typedef enum spile_promise {
+    SPILE_PROMISE_CONTAINED = 1u << 0,      /* all processes of a call end with it, whoever is killed (SIGKILL) */
+    SPILE_PROMISE_PRIVATE = 1u << 1,        /* its files are in a mount that nobody else sees, and vanish with it */
+    SPILE_PROMISE_FILES = 1u << 2,          /* limits.file_bytes holds for all files together, at any moment */
+    SPILE_PROMISE_PROGRAM_MEMORY = 1u << 3, /* limits.program_memory_bytes holds for all programs together */
+    SPILE_PROMISE_PROCESSES = 1u << 4,      /* limits.processes can be kept */
+    SPILE_PROMISE_NO_SWAP = 1u << 5,        /* its files never reach a disk by being swapped out */
+    SPILE_PROMISE_STANDSTILL = 1u << 6,     /* programs that wait for what can't come are found and told */
+    SPILE_PROMISE_PRIVATE_PATH = 1u << 7,   /* a private directory can be had at a path that is chosen */
+    SPILE_PROMISE_LAST = SPILE_PROMISE_PRIVATE_PATH,
+} spile_promise;
+
+/* A promise's name, as the command and the reports have it: "contained". Static; NULL: there is no such promise. */
+SPILE_API const char *spile_promise_name(spile_promise promise);
+
 typedef struct spile_ctx_options {
     size_t size;                   /* sizeof(spile_ctx_options) */
     spile_containment containment; /* at most this; AUTO falls back, any other does not */
@@ -304,6 +321,30 @@ SPILE_API int spile_ctx_new(const spile_ctx_options *options, spile_ctx **ret_ct
 SPILE_API spile_ctx *spile_ctx_free(spile_ctx *ctx);
 /* Starts cells ahead of the first call, without waiting for them: `count` in all. */
 SPILE_API int spile_ctx_prepare(spile_ctx *ctx, unsigned count);
+
+/* ------------------------------------------------------------------------------------------------- doctor */
+
+/* What this machine grants to calls in a context, which promises hold, and how to get the others. Making one starts and
+ * ends some cells; nothing is left of them. */
+typedef struct spile_doctor spile_doctor;
+
+typedef struct spile_finding {
+    size_t size;           /* sizeof(spile_finding), set by the caller */
+    spile_promise promise; /* that it is about, or 0: something that the machine grants or not */
+    const char *name;      /* the promise's, or the thing's: "user_namespaces" */
+    bool holds;
+    const char *text; /* what is the case, for a person */
+    const char *cure; /* how to get it; NULL where it holds, or nothing is known to help */
+} spile_finding;
+
+/* `ctx` may be NULL. */
+SPILE_API int spile_doctor_new(spile_ctx *ctx, spile_doctor **ret_doctor);
+SPILE_API spile_doctor *spile_doctor_free(spile_doctor *doctor);
+/* How calls are contained. */
+SPILE_API spile_containment spile_doctor_containment(const spile_doctor *doctor);
+/* All promises, in the order of their values, then what the machine grants. Strings are the doctor's. */
+SPILE_API size_t spile_doctor_count(const spile_doctor *doctor);
+SPILE_API int spile_doctor_finding(const spile_doctor *doctor, size_t index, spile_finding *info);
 
 /* --------------------------------------------------------------------------------------------------- loop */
 
@@ -343,11 +384,22 @@ typedef struct spile_event {
     int status;
 } spile_event;
 
+/* What a call may use. Reaching one fails the call with an error of its own that has the figures: kind TIMEOUT for the
+ * wall time, LIMIT for the others; everything that runs gets TERM, and KILL after the grace. How well one can be kept
+ * depends on the machine: spile_doctor_new tells beforehand. A figure that makes no sense is an error of kind USAGE,
+ * before anything starts. */
 typedef struct spile_limits {
     uint64_t wall_ns;      /* from the start of the call; 0: none */
-    uint64_t cpu_ns;       /* of each program, in whole seconds rounded up; 0: none */
-    uint64_t file_bytes;   /* all files of the call together; 0: half of the machine's memory */
-    uint64_t output_bytes; /* each captured standard stream; 0: none */
+    uint64_t cpu_ns;       /* of each process of a program, in whole seconds rounded up; 0: none */
+    uint64_t file_bytes;   /* all files of the call together, and each window of a stream; 0: half of the machine's
+                              memory. Without a mount of the call's own only each single file is limited. */
+    uint64_t output_bytes; /* each output and each captured standard stream; 0: none */
+    /* Memory of all programs together; 0: none. Where no control group is to be had, the private memory of each process
+     * by itself: its allocations fail then, and what is shared is not counted. A group counts files in memory too. */
+    uint64_t program_memory_bytes;
+    uint64_t processes;  /* of all programs together, threads too; 0: none. An error of kind PROMISE where neither a
+                            control group nor a user namespace is to be had to count them. */
+    uint64_t open_files; /* descriptors of each process, at least 4; 0: as the host's */
 } spile_limits;
 
 typedef struct spile_call_options {
@@ -361,6 +413,11 @@ typedef struct spile_call_options {
     const char *cwd;             /* for every program that has none of its own */
     spile_stdio standard_output; /* where a program says nothing else */
     spile_stdio standard_error;
+    unsigned require; /* SPILE_PROMISE_...: the call fails with an error of kind PROMISE rather than run without them */
+    /* Each program sees its private directory at this path and is started there, so that what it writes its path into
+     * is the same each time, on every machine. A directory that exists; it is covered, for that program alone. Needs
+     * SPILE_PROMISE_PRIVATE_PATH, and cwd not set. */
+    const char *private_path;
     uint64_t grace_ns;                                   /* between TERM and KILL; 0: one second */
     void (*trace)(void *user, const spile_event *event); /* told of each event, inside run or step */
     void *trace_user;

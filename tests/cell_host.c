@@ -117,7 +117,8 @@ void host_wait(struct host *host, const bool *flag) {
 
 int lease_try(struct host *host, struct lease *lease, uint64_t file_bytes) {
     *lease = (struct lease){.owner = {on_ready, on_broken, on_released}};
-    int result = cell_lease(host->ctx, host->loop, &lease->owner, file_bytes, &lease->cell);
+    const struct cell_wants wants = {.file_bytes = file_bytes};
+    int result = cell_lease(host->ctx, host->loop, &lease->owner, &wants, &lease->cell);
     if (result == 0)
         host_wait(host, &lease->is_ready);
     return result;

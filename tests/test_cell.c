@@ -245,7 +245,7 @@ START_TEST(cpu_limit) {
     lease_open(&host, &lease, 0);
     job_init(&job);
     const struct proc_spec spec = {
-        .path = act_path(), .argv = argv, .envp = envp, .cwd = "/", .stdio = {-1, -1, -1}, .cpu_seconds = 1};
+        .path = act_path(), .argv = argv, .envp = envp, .cwd = "/", .stdio = {-1, -1, -1}, .limits.cpu_seconds = 1};
     ck_assert_int_eq(cell_spawn(lease.cell, &spec, &job.proc), 0);
     job_wait(&host, &job);
     ck_assert_int_eq(job.status & 0x7f, SIGXCPU);

@@ -292,7 +292,8 @@ START_TEST(lease_given_up_early) {
         return;
     for (int i = 0; i < 6; i++) {
         struct lease lease = {.is_ready = false};
-        if (cell_lease(host.ctx, host.loop, &lease.owner, i % 2 ? 1 << 20 : 0, &lease.cell) >= 0)
+        const struct cell_wants wants = {.file_bytes = i % 2 ? 1 << 20 : 0};
+        if (cell_lease(host.ctx, host.loop, &lease.owner, &wants, &lease.cell) >= 0)
             ck_assert_int_eq(cell_release(lease.cell), 1);
     }
     struct lease lease;
@@ -428,11 +429,12 @@ static int nested_main(void) {
     const spile_ctx_options options = {.size = sizeof(options), .containment = SPILE_CONTAINMENT_NAMESPACE};
     if (spile_ctx_new(&options, &ctx) < 0 || loop_new_inner(&loop) < 0)
         return 10;
-    if (cell_lease(ctx, loop, &owner, 0, &cell) < 0)
+    if (cell_lease(ctx, loop, &owner, &(struct cell_wants){0}, &cell) < 0)
         return 11;
     /* READY is waited for in the pool: nothing here may assert. */
     struct pollfd watched = {.fd = cell->socket, .events = POLLIN};
-    if (poll(&watched, 1, 20000) != 1 || cell_release(cell) != 1 || cell_lease(ctx, loop, &owner, 0, &cell) != 1)
+    if (poll(&watched, 1, 20000) != 1 || cell_release(cell) != 1 ||
+        cell_lease(ctx, loop, &owner, &(struct cell_wants){0}, &cell) != 1)
         return 12;
     if (!strstr(cell_root_path(cell), "/files/.spile-") || access(cell_root_path(cell), F_OK) < 0)
         return 13;
@@ -450,9 +452,7 @@ START_TEST(cell_in_a_cell) {
     char self[4096], helper[4096];
     if (setting_of(_i)->containment != SPILE_CONTAINMENT_NAMESPACE || !host_open(&host, _i))
         return;
-    ssize_t size = readlink("/proc/self/exe", self, sizeof(self) - 1);
-    ck_assert_int_gt(size, 0);
-    self[size] = '\0';
+    ck_assert_ptr_nonnull(realpath("/proc/self/exe", self));
     snprintf(helper, sizeof(helper), "SPILE_CELL=%s", getenv("SPILE_CELL"));
     char *argv[] = {self, (char *)"nested", NULL}, *envp[] = {helper, NULL};
     lease_open(&host, &lease, 0);

@@ -61,23 +61,26 @@ void loop_release_ended(loop_object *loop) {
 /* ------------------------------------------------------------------------------------------------ its life */
 
 static int options_from(PyObject *tuple, spile_call_options *options, const char ***ret_env, PyObject **ret_env_owner,
-                        PyObject **ret_cwd) {
-    PyObject *env, *cwd;
+                        PyObject **ret_cwd, PyObject **ret_private_path) {
+    PyObject *env, *cwd, *private_path;
     Py_ssize_t env_count;
-    unsigned long long wall, cpu, file_bytes, output_bytes, grace;
+    unsigned long long wall, cpu, file_bytes, output_bytes, memory, processes, open_files, grace;
     int keep_going, keep_terminal, standard_output, standard_error;
-    if (!PyArg_ParseTuple(tuple, "KKKKIppOiOiiK", &wall, &cpu, &file_bytes, &output_bytes, &options->jobs, &keep_going,
-                          &keep_terminal, &env, &options->env_mode, &cwd, &standard_output, &standard_error, &grace))
+    if (!PyArg_ParseTuple(tuple, "(KKKKKKK)IppOiOiiKIO", &wall, &cpu, &file_bytes, &output_bytes, &memory, &processes,
+                          &open_files, &options->jobs, &keep_going, &keep_terminal, &env, &options->env_mode, &cwd,
+                          &standard_output, &standard_error, &grace, &options->require, &private_path))
         return -1;
-    options->limits = (spile_limits){wall, cpu, file_bytes, output_bytes};
+    options->limits = (spile_limits){wall, cpu, file_bytes, output_bytes, memory, processes, open_files};
     options->keep_going = keep_going;
     options->keep_terminal = keep_terminal;
     options->standard_output = (spile_stdio)standard_output;
     options->standard_error = (spile_stdio)standard_error;
     options->grace_ns = grace;
     if (strings_from(env, ret_env, &env_count, ret_env_owner) < 0 ||
-        (cwd != Py_None && !PyUnicode_FSConverter(cwd, ret_cwd)))
+        (cwd != Py_None && !PyUnicode_FSConverter(cwd, ret_cwd)) ||
+        (private_path != Py_None && !PyUnicode_FSConverter(private_path, ret_private_path)))
         return -1;
+    options->private_path = *ret_private_path ? PyBytes_AsString(*ret_private_path) : NULL;
     options->env = *ret_env;
     options->cwd = *ret_cwd ? PyBytes_AsString(*ret_cwd) : NULL;
     return 0;
@@ -105,8 +108,8 @@ static PyObject *call_new(PyTypeObject *type, PyObject *arguments, PyObject *key
         return NULL;
     spile_call_options options = {.size = sizeof(options)};
     const char **env = NULL;
-    PyObject *env_owner = NULL, *cwd = NULL;
-    int result = options_from(option_tuple, &options, &env, &env_owner, &cwd);
+    PyObject *env_owner = NULL, *cwd = NULL, *private_path = NULL;
+    int result = options_from(option_tuple, &options, &env, &env_owner, &cwd, &private_path);
     if (result == 0) {
         self->plan = Py_NewRef(plan);
         if (trace != Py_None) {
@@ -123,6 +126,7 @@ static PyObject *call_new(PyTypeObject *type, PyObject *arguments, PyObject *key
     PyMem_Free(env);
     Py_XDECREF(env_owner);
     Py_XDECREF(cwd);
+    Py_XDECREF(private_path);
     if (result < 0)
         Py_CLEAR(self);
     return (PyObject *)self;

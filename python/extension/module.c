@@ -116,6 +116,8 @@ static PyObject *module_quote(PyObject *module, PyObject *argument) {
 
 static PyMethodDef module_methods[] = {
     {"quote", module_quote, METH_O, quote_doc},
+    {"promises", module_promises, METH_NOARGS, NULL},
+    {"doctor", module_doctor, METH_O, NULL},
     {NULL, NULL, 0, NULL},
 };
 

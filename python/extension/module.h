@@ -74,5 +74,8 @@ ssize_t call_reader(PyObject *callable, void *buffer, size_t size);
 int call_writer(PyObject *callable, const char *name, const void *data, size_t size);
 /* Lets go of the calls that ended in the last step. */
 void loop_release_ended(loop_object *loop);
+/* doctor.c */
+PyObject *module_promises(PyObject *module, PyObject *unused);
+PyObject *module_doctor(PyObject *module, PyObject *argument);
 /* Frees an object of a type made from a spec. */
 void object_free(PyObject *object);

@@ -15,6 +15,7 @@ failure is a `CallError` that says what failed and carries what there is.
 """
 from ._async import AsyncCall, run_async, start_async
 from ._call import Call, Limits, run, start
+from ._doctor import Diagnosis, Finding, doctor
 from ._errors import (
     CallCancelledError,
     CallError,
@@ -31,6 +32,7 @@ from ._errors import (
     PlanError,
     ProgramError,
     ProgramNotFoundError,
+    PromiseError,
     StandstillError,
     StreamError,
     TalkError,
@@ -65,11 +67,11 @@ NULL = Stdio.NULL
 __all__ = [
     "CAPTURE", "CHUNKS", "INHERIT", "NULL",
     "AsyncCall", "BinaryReader", "BinaryWriter", "Call", "CallCancelledError", "CallError", "CallSystemError",
-    "CallTimeoutError", "Context", "Error", "Event", "File", "FileInfo", "Flow", "Function", "Input",
+    "CallTimeoutError", "Context", "Diagnosis", "Error", "Event", "File", "FileInfo", "Finding", "Flow", "Function", "Input",
     "InputChangedError", "InputError", "LimitError", "Limits", "MissingInputError", "NotExecutableError", "Output",
     "OutputError", "OutputInfo", "OutputMissingError", "Pipe", "Plan", "PlanError", "Program", "ProgramError", "ProgramInfo",
-    "ProgramNotFoundError", "ProgramResult", "Result", "Role", "StandstillError", "Stdio", "StreamError", "StreamResult", "TalkError",
-    "TemplateError", "UsageError", "UseInfo", "Value", "ValueInfo", "function", "quote", "run", "run_async", "start",
+    "ProgramNotFoundError", "ProgramResult", "PromiseError", "Result", "Role", "StandstillError", "Stdio", "StreamError", "StreamResult", "TalkError",
+    "TemplateError", "UsageError", "UseInfo", "Value", "ValueInfo", "doctor", "function", "quote", "run", "run_async", "start",
     "start_async", "__version__",
 ]
 

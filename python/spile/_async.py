@@ -4,7 +4,7 @@ from __future__ import annotations
 import asyncio
 import os
 import weakref
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from types import TracebackType
 
 from . import _spile
@@ -260,6 +260,8 @@ def start_async(
     force: bool = False,
     context: Context | None = None,
     trace: Callable[[Event], object] | None = None,
+    require: str | Iterable[str] = (),
+    private_path: StrPath | None = None,
 ) -> AsyncCall:
     """Starts programs as one call on the running asyncio loop; the arguments are those of `spile.run`.
 
@@ -276,7 +278,7 @@ def start_async(
     [b'a\\nb\\n']
     """
     options = Options(timeout, limits, check, env, inherit_env, cwd, stdout, stderr, jobs, keep_going, keep_terminal,
-                      grace, encoding, force, context, trace)
+                      grace, encoding, force, context, trace, require, private_path)
     return AsyncCall(
         prepare(plan_of(programs), files, outputs, values, stdin, options, Way.START_ASYNC)
     )
@@ -304,6 +306,8 @@ async def run_async(
     force: bool = False,
     context: Context | None = None,
     trace: Callable[[Event], object] | None = None,
+    require: str | Iterable[str] = (),
+    private_path: StrPath | None = None,
 ) -> Result:
     """Runs programs as one call on the running asyncio loop; the arguments are those of `spile.run`.
 
@@ -314,6 +318,6 @@ async def run_async(
     b'5\\n'
     """
     options = Options(timeout, limits, check, env, inherit_env, cwd, stdout, stderr, jobs, keep_going, keep_terminal,
-                      grace, encoding, force, context, trace)
+                      grace, encoding, force, context, trace, require, private_path)
     prepared = prepare(plan_of(programs), files, outputs, values, stdin, options, Way.RUN_ASYNC)
     return await AsyncCall(prepared).wait()

@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any, Union
 
 from . import _spile
+from ._doctor import promise_bits
 from ._errors import NEVER_BEGAN, CallCancelledError, usage_error
 from ._files import CHUNK_BYTES, CHUNKS, AsyncReader, Feeder, Handoff, Input, Output, tell_input, tell_output, tell_value
 from ._programs import AnyProgram, Context, Environment, Flow, Plan, Stdio, StrPath, env_strings, plan_of
@@ -39,14 +40,31 @@ class Limits:
     """What a call may use. None: no limit of its own.
 
     Args:
-        cpu: CPU seconds of each program, rounded up to whole ones.
-        memory: bytes in all files of the call together. Default: half of the machine's memory.
-        output: bytes of each captured standard stream.
+        cpu: CPU seconds of each process of a program, rounded up to whole ones.
+        memory: bytes in all files of the call together, and in each window of a stream. Default: half of the machine's
+            memory.
+        output: bytes of each output and of each captured standard stream.
+        program_memory: bytes of memory of all programs together; where no control group is to be had, of each process
+            by itself.
+        processes: processes and threads of all programs together.
+        open_files: open files of each process, 4 or more.
+
+    `doctor` tells which of them this machine can keep for all programs together.
     """
 
     cpu: float | None = None
     memory: int | None = None
     output: int | None = None
+    program_memory: int | None = None
+    processes: int | None = None
+    open_files: int | None = None
+
+    def _raw(self, timeout: float | None) -> tuple[int, ...]:
+        return (
+            nanoseconds(timeout, "timeout"), nanoseconds(self.cpu, "limits.cpu"), whole(self.memory, "memory"),
+            whole(self.output, "output"), whole(self.program_memory, "program_memory"),
+            whole(self.processes, "processes"), whole(self.open_files, "open_files"),
+        )
 
 
 NO_LIMITS = Limits()
@@ -58,6 +76,14 @@ def nanoseconds(seconds: float | None, name: str) -> int:
     if not seconds >= 0:
         raise ValueError(f"{name} is {seconds!r}: give seconds, 0 or more")
     return max(1, int(min(seconds, 1e9) * NS))
+
+
+def whole(number: int | None, name: str) -> int:
+    if number is None:
+        return 0
+    if not isinstance(number, int) or not 0 < number < 1 << 60:
+        raise ValueError(f"limits.{name} is {number!r}: give a whole number above 0, or None for no limit")
+    return number
 
 
 @dataclass  # not frozen, which makes each one cost more than the rest of a call's arguments; nobody changes one
@@ -80,14 +106,15 @@ class Options:
     force: bool = False
     context: Context | None = None
     trace: Callable[[Event], object] | None = None
+    require: str | Iterable[str] = ()
+    private_path: StrPath | None = None
 
     def raw(self) -> tuple[Any, ...]:
-        limits = self.limits or NO_LIMITS
         return (
-            nanoseconds(self.timeout, "timeout"), nanoseconds(limits.cpu, "limits.cpu"), limits.memory or 0,
-            limits.output or 0, self.jobs, self.keep_going, self.keep_terminal, env_strings(self.env),
+            (self.limits or NO_LIMITS)._raw(self.timeout), self.jobs, self.keep_going, self.keep_terminal, env_strings(self.env),
             0 if self.inherit_env else 1, None if self.cwd is None else os.fspath(self.cwd), int(self.stdout),
-            int(self.stderr), nanoseconds(self.grace, "grace"),
+            int(self.stderr), nanoseconds(self.grace, "grace"), promise_bits(self.require) if self.require else 0,
+            None if self.private_path is None else os.fspath(self.private_path),
         )
 
 
@@ -235,6 +262,8 @@ def run(
     force: bool = False,
     context: Context | None = None,
     trace: Callable[[Event], object] | None = None,
+    require: str | Iterable[str] = (),
+    private_path: StrPath | None = None,
 ) -> Result:
     """Runs programs as one call and returns what came out.
 
@@ -264,6 +293,9 @@ def run(
         force: replace files that are read-only.
         context: the pool of cells it runs in.
         trace: told of each `Event` while the call runs.
+        require: promises (a name or several: see `doctor`) without which it fails rather than runs.
+        private_path: an existing directory at which each program sees its private directory and is started, so that
+            what it writes its path into is the same each time. It is covered for that program alone.
 
     Returns:
         The `Result`, a mapping of names to bytes.
@@ -277,7 +309,7 @@ def run(
     b'a\\nb\\n'
     """
     options = Options(timeout, limits, check, env, inherit_env, cwd, stdout, stderr, jobs, keep_going, keep_terminal,
-                      grace, encoding, force, context, trace)
+                      grace, encoding, force, context, trace, require, private_path)
     return run_prepared(prepare(plan_of(programs), files, outputs, values, stdin, options))
 
 
@@ -502,6 +534,8 @@ def start(
     force: bool = False,
     context: Context | None = None,
     trace: Callable[[Event], object] | None = None,
+    require: str | Iterable[str] = (),
+    private_path: StrPath | None = None,
 ) -> Call:
     """Starts programs as one call and returns at once; the arguments are those of `spile.run`.
 
@@ -512,5 +546,5 @@ def start(
     b'a\\nb\\n'
     """
     options = Options(timeout, limits, check, env, inherit_env, cwd, stdout, stderr, jobs, keep_going, keep_terminal,
-                      grace, encoding, force, context, trace)
+                      grace, encoding, force, context, trace, require, private_path)
     return Call(prepare(plan_of(programs), files, outputs, values, stdin, options, Way.START))

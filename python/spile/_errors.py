@@ -17,7 +17,7 @@ __all__ = [
     "Error", "CallError", "TalkError", "UsageError", "TemplateError", "PlanError", "MissingInputError",
     "ProgramNotFoundError", "NotExecutableError", "ProgramError", "OutputMissingError", "InputChangedError",
     "InputError", "OutputError", "LimitError", "CallTimeoutError", "CallCancelledError", "StandstillError",
-    "StreamError", "CallSystemError",
+    "StreamError", "CallSystemError", "PromiseError",
 ]
 
 
@@ -178,6 +178,10 @@ class StreamError(CallError):
     """A program used a stream as a pipe can't be used; a seekable file (the mark without its bar) would do."""
 
 
+class PromiseError(CallError):
+    """A promise that was demanded, or a limit, can't be kept on this machine: see `doctor`."""
+
+
 class CallSystemError(CallError, OSError):
     """The system refused something; `errno` says what."""
 
@@ -200,10 +204,11 @@ KINDS: dict[str, type[CallError]] = {
     "standstill": StandstillError,
     "stream": StreamError,
     "system": CallSystemError,
+    "promise": PromiseError,
 }
 
 # With these nothing was run, so that there is no result to hand back: they are raised whatever `check` says.
-NEVER_BEGAN = frozenset(("usage", "template", "plan", "missing"))
+NEVER_BEGAN = frozenset(("usage", "template", "plan", "missing", "promise"))
 
 
 def usage_error(message: str) -> UsageError:

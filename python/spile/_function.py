@@ -321,7 +321,7 @@ def function(
         name: what the function is called. Default: the last program's name.
         outputs: the names to return, where they are not the plan's outputs in order of appearance.
         options: `timeout`, `limits`, `env`, `inherit_env`, `cwd`, `stdout`, `stderr`, `jobs`, `keep_going`,
-            `keep_terminal`, `grace`, `encoding`, `context` and `trace` of `spile.run`, for each call.
+            `keep_terminal`, `grace`, `encoding`, `require`, `private_path`, `context` and `trace` of `spile.run`, for each call.
 
     The function can be pickled (but for `context` and `trace`), so that `concurrent.futures`, Dask or Celery carry it.
 

@@ -63,6 +63,8 @@ int error_kind_errno(spile_error_kind kind, int number) {
     case SPILE_ERROR_OUTPUT:
     case SPILE_ERROR_SYSTEM:
         break;
+    case SPILE_ERROR_PROMISE:
+        return -EOPNOTSUPP;
     }
     return number ? -number : -EIO;
 }
@@ -106,6 +108,7 @@ const char *spile_error_kind_name(spile_error_kind kind) {
         [SPILE_ERROR_STANDSTILL] = "standstill",
         [SPILE_ERROR_STREAM] = "stream",
         [SPILE_ERROR_SYSTEM] = "system",
+        [SPILE_ERROR_PROMISE] = "promise",
     };
     return (size_t)kind < ARRAY_SIZE(names) && names[kind] ? names[kind] : "unknown";
 }

@@ -137,6 +137,7 @@ int __clone(int (*function)(void *), void *stack, int flags, void *argument, ...
 #define sys_raw_dup(from, to) SYS_ACQUIRE("dup3", (int)syscall(SYS_dup3, from, to, 0))
 #define sys_raw_open(path, flags) SYS_ACQUIRE("openat", (int)syscall(SYS_openat, AT_FDCWD, path, (flags) | O_CLOEXEC))
 #define sys_chdir(path) SYS_ACQUIRE("chdir", chdir(path))
+#define sys_unshare(flags) SYS_ACQUIRE("unshare", unshare(flags))
 #define sys_setsid() SYS_ACQUIRE("setsid", setsid())
 #define sys_setrlimit(resource, limit) SYS_ACQUIRE("setrlimit", setrlimit(resource, limit))
 #define sys_execve(path, argv, envp) SYS_ACQUIRE("execve", execve(path, argv, envp))

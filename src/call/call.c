@@ -2,6 +2,7 @@
 #include "call/flow.h"
 #include "call/run.h"
 #include "cell/ctx.h"
+#include "cell/promise.h"
 
 #include <sched.h>
 
@@ -61,12 +62,15 @@ static int copy_options(spile_call *call, const spile_call_options *options) {
         return -ENOMEM;
     if (options->cwd && !(call->cwd = memory_string(options->cwd)))
         return -ENOMEM;
+    if (options->private_path && !(call->private_path = memory_string(options->private_path)))
+        return -ENOMEM;
     return 0;
 }
 
 static bool are_options_known(const spile_call_options *options) {
     return options->size >= sizeof(*options) && (unsigned)options->standard_output <= SPILE_STDIO_CAPTURE &&
-           (unsigned)options->standard_error <= SPILE_STDIO_CAPTURE && (unsigned)options->env_mode <= SPILE_ENV_REPLACE;
+           (unsigned)options->standard_error <= SPILE_STDIO_CAPTURE &&
+           (unsigned)options->env_mode <= SPILE_ENV_REPLACE && (options->require & ~(unsigned)PROMISE_ALL) == 0;
 }
 
 static int make_programs(spile_call *call) {
@@ -166,6 +170,7 @@ spile_call *spile_call_free(spile_call *call) {
     spile_error_free(call->error);
     string_list_free(call->env);
     free(call->cwd);
+    free(call->private_path);
     free(call->host_cwd);
     free(call->items);
     free(call->requests);

@@ -98,6 +98,17 @@ static int refuse_twice(const struct collector *collector, const char *name) {
     return 0;
 }
 
+static int check_size(const struct collector *collector, const char *name, uint64_t bytes, bool is_output) {
+    const spile_call *call = collector->call;
+    uint64_t limit = call->options.limits.file_bytes;
+    if (limit && bytes > limit) /* holes take no memory here, but elsewhere */
+        return refuse(
+            collector, SPILE_ERROR_LIMIT, ENOSPC, "%s made '%s' %llu bytes long, over the call's memory limit of %llu",
+            call->programs[collector->program].label, name, (unsigned long long)bytes, (unsigned long long)limit);
+    *collector->ret_error = is_output ? limit_output(call, (int)collector->program, name, bytes) : NULL;
+    return *collector->ret_error ? -ENOBUFS : 0;
+}
+
 /* Makes a version of what stands at the name. `file`: the use that says so, or NULL for a file that was only asked for.
  */
 static int collect_found(const struct collector *collector, const char *name, const struct file *file,
@@ -110,12 +121,9 @@ static int collect_found(const struct collector *collector, const char *name, co
     int result = is_output && collector->is_accepted ? refuse_twice(collector, name) : 0;
     if (result < 0)
         return result;
-    uint64_t limit = call->options.limits.file_bytes;
-    if (limit && collector->is_accepted &&
-        (uint64_t)status->st_size > limit) /* holes take no memory here, but elsewhere */
-        return refuse(
-            collector, SPILE_ERROR_LIMIT, ENOSPC, "%s made '%s' %lld bytes long, over the call's memory limit of %llu",
-            call->programs[collector->program].label, name, (long long)status->st_size, (unsigned long long)limit);
+    result = collector->is_accepted ? check_size(collector, name, (uint64_t)status->st_size, is_output) : 0;
+    if (result < 0)
+        return result;
     struct item *item = store_add(call, name, (int)collector->program);
     if (!item) {
         *collector->ret_error = run_system_error(-ENOMEM, "collecting", name);

@@ -154,6 +154,11 @@ static ssize_t keep(struct flow *flow, const void *data, size_t size) {
 static ssize_t flow_take(struct stream_sink *sink, const void *data, size_t size) {
     struct flow *flow = CONTAINER_OF(sink, struct flow, sink);
     ssize_t taken = -EINVAL;
+    spile_error *error = limit_output(flow->call, flow->producer, flow->name, flow->item->bytes + size);
+    if (error) {
+        run_fail(flow->call, error);
+        return -ENOBUFS;
+    }
     switch (flow->target) {
     case FLOW_NONE:
         break;

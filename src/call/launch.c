@@ -65,12 +65,6 @@ static void text_tail(struct text *text, const struct run_program *program) {
     }
 }
 
-static bool is_file_memory_full(const spile_call *call) {
-    struct statfs status;
-    return call->options.limits.file_bytes > 0 && fstatfs(cell_root_fd(call->cell), &status) == 0 &&
-           status.f_bavail == 0;
-}
-
 /* Whether `reader` takes what `writer` writes while both run: by a bar or a stream. */
 static bool feeds(const struct run_program *writer, const struct run_program *reader) {
     const spile_program *from = plan_of(writer)->program;
@@ -118,17 +112,11 @@ static void text_stream_hint(struct text *text, const struct run_program *progra
 }
 
 static spile_error *program_error(const struct run_program *program) {
-    const spile_call *call = program->call;
     AUTO_TEXT text = {0};
     spile_error_kind kind = SPILE_ERROR_PROGRAM;
     int signal = WIFSIGNALED(program->status) ? WTERMSIG(program->status) : 0;
-    if (signal == SIGXCPU && call->options.limits.cpu_ns) {
+    if (limit_verdict(program, &text)) {
         kind = SPILE_ERROR_LIMIT;
-        text_printf(&text, "%s used more CPU time than its limit", program->label);
-    } else if (is_file_memory_full(call)) {
-        kind = SPILE_ERROR_LIMIT;
-        text_printf(&text, "%s failed with the call's files at their memory limit of %llu bytes", program->label,
-                    (unsigned long long)call->options.limits.file_bytes);
     } else if (signal) {
         const char *name = sigabbrev_np(signal);
         text_printf(&text, "%s was killed by signal %d%s%s%s", program->label, signal, name ? " (SIG" : "",
@@ -141,6 +129,8 @@ static spile_error *program_error(const struct run_program *program) {
         text_puts(&text, "; what reads from it had ended well before: if that is why, accept its status");
     else if (kind == SPILE_ERROR_PROGRAM)
         text_stream_hint(&text, program);
+    if (kind == SPILE_ERROR_PROGRAM)
+        limit_hint(program, &text);
     text_tail(&text, program);
     return error_with(error_new(kind, "%s", text.data ? text.data : program->label), 0, (int)program->index, -1);
 }
@@ -176,7 +166,7 @@ static void judge(struct run_program *program) {
     bool died_of_pipe = (WIFSIGNALED(program->status) && WTERMSIG(program->status) == SIGPIPE) ||
                         (WIFEXITED(program->status) && WEXITSTATUS(program->status) == 128 + SIGPIPE);
     enum readers_fate fate = died_of_pipe ? fate_of_readers(program) : READERS_NONE;
-    if (is_accepted(program) && call->state == CALL_RUNNING) {
+    if (is_accepted(program) && call->state == CALL_RUNNING && !limit_left_short(program)) {
         accept_program(program);
     } else if (fate == READERS_RUN && call->state == CALL_RUNNING) {
         if (program->state != PROGRAM_EXITED)
@@ -390,7 +380,6 @@ static int spawn_with(struct run_program *program, struct stdio *stdio) {
     if (result >= 0 && !directory)
         result = -ENOMEM;
     if (result >= 0) {
-        uint64_t cpu_ns = call->options.limits.cpu_ns;
         struct proc_spec spec = {
             .path = program->path ? program->path : program->argv[0],
             .argv = program->argv,
@@ -399,7 +388,8 @@ static int spawn_with(struct run_program *program, struct stdio *stdio) {
             .stdio = {stdio->in, stdio->out, stdio->error},
             .flags = (call->options.keep_terminal ? 0 : PROC_NEW_SESSION) | (call->options.trace ? 0 : PROC_TELL_LATE) |
                      (program->output.fd >= 0 ? PROC_HOLD_OUTPUT : 0) | (program->error.fd >= 0 ? PROC_HOLD_ERROR : 0),
-            .cpu_seconds = cpu_ns / NS_PER_SECOND + (cpu_ns % NS_PER_SECOND != 0)};
+            .limits = limit_of_programs(call, stdio->out_is_host ? stdio->out : -1),
+            .place = is_private ? call->private_path : NULL};
         program->proc = (struct proc){.started = on_started, .failed = on_failed, .exited = on_exited};
         result = cell_spawn(call->cell, &spec, &program->proc);
     }

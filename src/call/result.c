@@ -190,6 +190,7 @@ int spile_result_exit_status(const spile_result *result) {
     case SPILE_ERROR_PLAN:
     case SPILE_ERROR_MISSING:
     case SPILE_ERROR_SYSTEM:
+    case SPILE_ERROR_PROMISE:
         break;
     }
     return 125;

@@ -315,7 +315,9 @@ static spile_error *check_given(const spile_call *call) {
 
 /* Everything that can be known before anything starts. */
 static spile_error *check_before(spile_call *call) {
-    spile_error *error = check_given(call);
+    spile_error *error = limit_check(call);
+    if (!error)
+        error = check_given(call);
     for (size_t i = 0; i < call->program_count && !error; i++) {
         int result = command_find(call, i, &error);
         if (result < 0 && !error)
@@ -333,6 +335,11 @@ static void begin_running(spile_call *call) {
     set_state(call, CALL_RUNNING);
     if (cell_notice(call->cell))
         run_trace(call, (spile_event){.kind = SPILE_EVENT_NOTICE, .program = -1, .text = cell_notice(call->cell)});
+    if (cell_means(call->cell).memory == WANTS_BY_EACH)
+        run_trace(call, (spile_event){.kind = SPILE_EVENT_NOTICE,
+                                      .program = -1,
+                                      .text = "memory is limited for each process by itself (by rlimit): no control "
+                                              "group is to be had that counts all together"});
     for (size_t i = 0; i < call->item_count && call->state == CALL_RUNNING; i++)
         if (call->items[i]->source.type != SOURCE_NONE && !call->items[i]->is_stream)
             (void)source_begin(call->items[i]);
@@ -419,7 +426,8 @@ int run_start(spile_call *call) {
         loop_timer_set(call->loop, &call->deadline, time_add_ns(call->begin_ns, call->options.limits.wall_ns),
                        on_deadline);
     set_state(call, CALL_LEASING);
-    result = cell_lease(call->ctx, call->loop, &call->owner, call->options.limits.file_bytes, &call->cell);
+    const struct cell_wants wants = limit_wants(call);
+    result = cell_lease(call->ctx, call->loop, &call->owner, &wants, &call->cell);
     if (result < 0)
         run_fail(call, run_system_error(result, "getting", "a cell"));
     else if (result == 1)

@@ -7,6 +7,7 @@
  *   collect.c  what programs left behind: outputs found, inputs found changed
  *   source.c   what comes in:  memory, fd, path, callback -> a file of the store
  *   deliver.c  a file of the store -> memory, fd, path, callback
+ *   limit.c    what the call may use, and which limit a program ran into
  *   capture.c  standard output and error of programs
  *   command.c  marks and values -> argv, environment, the file to execute
  *   result.c   what the caller gets
@@ -175,7 +176,7 @@ struct spile_call {
     spile_ctx *ctx;
     spile_call_options options;
     char **env; /* owned copies of what the options point to */
-    char *cwd;
+    char *cwd, *private_path;
 
     enum call_state state;
     spile_loop *loop;
@@ -217,8 +218,9 @@ struct spile_call {
     struct stream_owner stream_owner;
     struct loop_timer look; /* for a standstill */
     uint64_t look_progress, look_step_ns, still_since_ns;
-    bool is_looking, was_proved; /* by the look before */
-    char *seems_stuck;           /* what the last look saw, for the deadline */
+    bool is_looking, was_proved;              /* by the look before */
+    char *seems_stuck;                        /* what the last look saw, for the deadline */
+    uint32_t memory_kills, processes_refused; /* of which a program's failure has told already */
 
     spile_error *error; /* the first root cause */
     struct spile_result *result;
@@ -238,6 +240,21 @@ spile_error *run_system_error(int result, const char *what, const char *name);
 void run_set_program_state(struct run_program *program, enum program_state next);
 /* Starts every program of the group, joined by its pipes. */
 void run_start_group(spile_call *call, size_t group);
+
+/* limit.c */
+/* What makes no sense among the limits; NULL: all does. */
+spile_error *limit_check(const spile_call *call);
+struct cell_wants limit_wants(const spile_call *call);
+/* `host_fd`: of the host, that the program writes to; or -1. */
+struct proc_limits limit_of_programs(const spile_call *call, int host_fd);
+/* Whether something it started was killed for want of memory, and nobody else is left to tell that. */
+bool limit_left_short(const struct run_program *program);
+/* Of a program that failed: whether by a limit, and what to say of it. */
+bool limit_verdict(const struct run_program *program, struct text *text);
+/* The limits that may be why, where nothing tells. */
+void limit_hint(const struct run_program *program, struct text *text);
+/* NULL: an output may be so long. */
+spile_error *limit_output(const spile_call *call, int program, const char *name, uint64_t bytes);
 
 /* store.c */
 struct item *store_add(spile_call *call, const char *name, int producer);

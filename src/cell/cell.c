@@ -5,6 +5,7 @@
  */
 #include "cell/cell.h"
 #include "cell/pool.h"
+#include "cell/promise.h"
 #include "proc/plain.h"
 
 enum { SEND_TIMEOUT_MS = 5000 };
@@ -21,6 +22,10 @@ const char *cell_root_path(const struct cell *cell) {
 
 spile_containment cell_containment(const struct cell *cell) {
     return cell->containment;
+}
+
+struct cell_means cell_means(const struct cell *cell) {
+    return cell->means;
 }
 
 const char *cell_notice(const struct cell *cell) {
@@ -54,6 +59,7 @@ static int become_plain(struct cell *cell, spile_error *reason) {
     free(cell->notice);
     cell->notice = TAKE_POINTER(notice);
     cell->containment = SPILE_CONTAINMENT_NONE;
+    cell->means.memory = cell->wants.program_memory_bytes ? WANTS_BY_EACH : WANTS_NOT_ASKED;
     cell->is_clean = true;
     cell_set_state(cell, CELL_PLAIN);
     return 0;
@@ -94,6 +100,12 @@ static int fall_back(struct cell *cell, spile_error *error) {
         return 0;
     }
     int result = become_plain(cell, error);
+    spile_error *lack = result < 0 ? NULL : promise_check_plain(&cell->wants, cell->notice);
+    if (lack) {
+        tree_remove(&cell->tree);
+        fail_lease(cell, lack);
+        return 0;
+    }
     if (result >= 0)
         return 1;
     fail_lease(cell, error_with(error_new(SPILE_ERROR_SYSTEM, "making a directory in '/dev/shm' failed: %s",
@@ -106,7 +118,8 @@ static int fall_back(struct cell *cell, spile_error *error) {
 static int prepare(struct cell *cell) {
     if (cell->state != CELL_READY)
         return 0;
-    if (!cell->file_bytes)
+    const struct cell_wants *wants = &cell->wants;
+    if (!wants->file_bytes && !wants->program_memory_bytes && !wants->processes && !wants->promises)
         return 1;
     int result = cell_request(cell, WIRE_LEASE);
     return result < 0 ? result : 0;
@@ -128,7 +141,14 @@ static int start_supervised(struct cell *cell) {
 
 static int start_plain(struct cell *cell) {
     int result = become_plain(cell, NULL);
-    return result < 0 ? result : 1;
+    if (result < 0)
+        return result;
+    spile_error *lack = promise_check_plain(&cell->wants, cell->notice);
+    if (!lack)
+        return 1;
+    tree_remove(&cell->tree);
+    fail_lease(cell, lack);
+    return 0;
 }
 
 /* A second cell from the second call on: then one empties itself while the other is used. */
@@ -158,7 +178,7 @@ static int lease_pooled(struct cell *cell) {
     return result;
 }
 
-int cell_lease(spile_ctx *ctx, spile_loop *loop, struct cell_owner *owner, uint64_t file_bytes,
+int cell_lease(spile_ctx *ctx, spile_loop *loop, struct cell_owner *owner, const struct cell_wants *wants,
                struct cell **ret_cell) {
     if (!ctx && !(ctx = ctx_default()))
         return -ENOMEM;
@@ -169,7 +189,7 @@ int cell_lease(spile_ctx *ctx, spile_loop *loop, struct cell_owner *owner, uint6
         return -ENOMEM;
     cell->loop = loop;
     cell->owner = owner;
-    cell->file_bytes = file_bytes;
+    cell->wants = *wants;
     int result = pooled ? lease_pooled(cell) : is_plain ? start_plain(cell) : start_supervised(cell);
     if (result < 0) {
         if (!pooled)
@@ -197,9 +217,18 @@ static void tell_released(struct cell *cell, bool keep) {
     owner->released(owner);
 }
 
+/* What a supervisor that was killed could not take away. */
+static void remove_groups(struct cell *cell) {
+    for (size_t i = 0; i < ARRAY_SIZE(cell->groups); i++)
+        if (cell->groups[i][0])
+            cgroup_remove_path(cell->groups[i]);
+}
+
 static void on_supervisor_gone(struct loop_fd *source, uint32_t events) {
     (void)events;
-    tell_released(CONTAINER_OF(source, struct cell, source), false);
+    struct cell *cell = CONTAINER_OF(source, struct cell, source);
+    remove_groups(cell);
+    tell_released(cell, false);
 }
 
 /* The end of a broken cell. True: it is over; false: on_supervisor_gone tells. */
@@ -208,8 +237,10 @@ static bool end_broken(struct cell *cell) {
         (void)tree_empty(cell->root);
         (void)sys_unlinkat(AT_FDCWD, cell->path, AT_REMOVEDIR);
     }
-    if (cell->pidfd < 0)
+    if (cell->pidfd < 0) {
+        remove_groups(cell);
         return true;
+    }
     /* Killed, it takes its whole namespace along, and is seen to be dead only after that. */
     (void)sys_pidfd_kill(cell->pidfd, SIGKILL);
     return loop_fd_add(cell->loop, &cell->source, cell->pidfd, EPOLLIN, on_supervisor_gone) < 0;
@@ -294,8 +325,7 @@ static void on_ready(struct cell *cell, struct wire_message *message) {
 
 static void on_exited(struct cell *cell, struct proc **link, const struct wire_exited *told) {
     struct proc *proc = *link;
-    const struct proc_usage usage = {
-        .user_ns = told->user_ns, .system_ns = told->system_ns, .max_rss_bytes = told->max_rss_bytes};
+    const struct proc_usage usage = told->usage; /* the callback may give the cell away */
     *link = proc->next;
     cell->is_clean = told->alone;
     if (!proc->has_started)
@@ -322,7 +352,9 @@ static bool on_message(struct cell *cell, struct wire_message *message) {
         on_ready(cell, message);
         return true;
     case WIRE_REFUSED:
-        cell_break(cell, refusal(cell, header->refused.number, message->body));
+        cell_break(cell, header->refused.promise
+                             ? promise_error(header->refused.promise, header->refused.number, message->body)
+                             : refusal(cell, header->refused.number, message->body));
         return true;
     case WIRE_STARTED:
         if (!proc)
@@ -374,30 +406,6 @@ static void on_socket(struct loop_fd *source, uint32_t events) {
 
 /* ------------------------------------------------------------------------------------------------------ programs */
 
-static size_t strings_size(char *const *strings, uint32_t *ret_count) {
-    size_t size = 0;
-    uint32_t count = 0;
-    for (; strings[count]; count++)
-        size += strlen(strings[count]) + 1;
-    *ret_count = count;
-    return size;
-}
-
-static char *string_pack(char *place, const char *string) {
-    size_t size = strlen(string) + 1;
-    memcpy(place, string, size);
-    return place + size;
-}
-
-static void spec_pack(const struct proc_spec *spec, char *body) {
-    body = string_pack(body, spec->path);
-    body = string_pack(body, spec->cwd);
-    for (char *const *argument = spec->argv; *argument; argument++)
-        body = string_pack(body, *argument);
-    for (char *const *variable = spec->envp; *variable; variable++)
-        body = string_pack(body, *variable);
-}
-
 int cell_send(struct cell *cell, const struct wire_header *header, const void *body, size_t size, const int *fds,
               size_t fd_count) {
     uint64_t deadline = 0;
@@ -422,7 +430,7 @@ static int spec_to_memory(const struct proc_spec *spec, size_t size, int *ret_fd
     AUTO_FD memory = sys_memfd_create("spile-spawn");
     if (memory < 0)
         return memory;
-    spec_pack(spec, body);
+    wire_pack(spec, body);
     int result = fd_write_all(memory, body, size);
     if (result < 0)
         return result;
@@ -435,21 +443,19 @@ static int spawn_supervised(struct cell *cell, const struct proc_spec *spec, uin
     struct wire_spawn *spawn = &header.spawn;
     int fds[WIRE_FD_MAX];
     size_t fd_count = 0;
-    size_t size = strlen(spec->path) + strlen(spec->cwd) + 2;
-    size += strings_size(spec->argv, &spawn->argv_count);
-    size += strings_size(spec->envp, &spawn->envp_count);
+    size_t size = wire_pack_size(spec, spawn);
     for (int i = 0; i < 3; i++) {
         spawn->stdio[i] = spec->stdio[i] < 0 ? -1 : (int)fd_count;
         if (spec->stdio[i] >= 0)
             fds[fd_count++] = spec->stdio[i];
     }
     spawn->flags = spec->flags;
-    spawn->cpu_seconds = spec->cpu_seconds;
+    spawn->limits = spec->limits;
     spawn->body_size = size;
     spawn->in_memory = size > WIRE_BODY_MAX;
     if (!spawn->in_memory) {
         char body[WIRE_BODY_MAX];
-        spec_pack(spec, body);
+        wire_pack(spec, body);
         return cell_send(cell, &header, body, size, fds, fd_count);
     }
     AUTO_FD memory = -1;
@@ -482,8 +488,14 @@ int cell_spawn(struct cell *cell, const struct proc_spec *spec, struct proc *pro
     proc->is_told_late = spec->flags & PROC_TELL_LATE;
     proc->pidfd = -1;
     proc->gone = on_plain_gone;
-    int result = cell->state == CELL_PLAIN ? plain_spawn(cell->loop, spec, proc)
-                                           : spawn_supervised(cell, spec, proc->id);
+    int result;
+    if (cell->state == CELL_PLAIN) {
+        struct proc_spec limited = *spec;
+        limited.limits.data_bytes = cell->wants.program_memory_bytes;
+        result = plain_spawn(cell->loop, &limited, proc);
+    } else {
+        result = spawn_supervised(cell, spec, proc->id);
+    }
     if (result < 0)
         return result;
     proc->next = cell->procs;
@@ -531,7 +543,8 @@ static void on_reset_overdue(struct loop_timer *timer) {
 
 static int release_supervised(struct cell *cell) {
     bool is_used = cell->state == CELL_READY || cell->state == CELL_LIMITING;
-    bool is_clean = cell->is_clean && !cell->procs;
+    /* Control groups are gone only once it has answered. */
+    bool is_clean = cell->is_clean && !cell->procs && !cell->groups[0][0];
     int result = is_used ? cell_request(cell, WIRE_RESET) : 0;
     if (result >= 0 && is_clean) {
         loop_fd_remove(&cell->source);

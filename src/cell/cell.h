@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/loop.h"
 #include "cell/look.h"
+#include "cell/wants.h"
 #include "proc/proc.h"
 
 struct cell;
@@ -28,10 +29,12 @@ struct cell_owner {
 
 /* Takes an idle cell or starts one, never blocking for longer than a vfork + exec. Returns 1 where it is ready now (no
  * callback follows), 0 where `ready` will come from inside a step, or -errno. `ctx` NULL: the library's own.
- * `file_bytes`: limit of its files, 0 none. */
-int cell_lease(spile_ctx *ctx, spile_loop *loop, struct cell_owner *owner, uint64_t file_bytes, struct cell **ret_cell);
-int cell_root_fd(const struct cell *cell);           /* O_DIRECTORY, owned by the cell; for openat and its like */
-const char *cell_root_path(const struct cell *cell); /* absolute, as programs see it */
+ * Where a promise among the wants can't be kept the error is of kind PROMISE. */
+int cell_lease(spile_ctx *ctx, spile_loop *loop, struct cell_owner *owner, const struct cell_wants *wants,
+               struct cell **ret_cell);
+struct cell_means cell_means(const struct cell *cell); /* by which its limits are kept */
+int cell_root_fd(const struct cell *cell);             /* O_DIRECTORY, owned by the cell; for openat and its like */
+const char *cell_root_path(const struct cell *cell);   /* absolute, as programs see it */
 spile_containment cell_containment(const struct cell *cell);
 const char *cell_notice(const struct cell *cell); /* why a better containment is not to be had, or NULL */
 

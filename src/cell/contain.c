@@ -53,15 +53,18 @@ static int mountpoint_find(const char *directory, struct mountpoint *mountpoint)
 }
 
 int mountpoint_mount(struct mountpoint *mountpoint, int *ret_root) {
+    /* The best first. noswap: Linux 6.4 and only for root outside; huge pages: not every kernel has them. */
+    static const char *const options[] = {"mode=0700,huge=within_size,noswap", "mode=0700,noswap",
+                                          "mode=0700,huge=within_size", "mode=0700"};
     int result = -EINVAL;
-    if (!mountpoint->no_huge)
-        result = sys_mount("spile", mountpoint->path, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0700,huge=within_size");
-    if (result < 0) {
-        mountpoint->no_huge = true;
-        result = sys_mount("spile", mountpoint->path, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0700");
+    for (; mountpoint->options < ARRAY_SIZE(options); mountpoint->options++) {
+        result = sys_mount("spile", mountpoint->path, "tmpfs", MS_NOSUID | MS_NODEV, options[mountpoint->options]);
+        if (result >= 0 || mountpoint->options == ARRAY_SIZE(options) - 1)
+            break; /* what it took once it takes again, so it is not asked for the others any more */
     }
     if (result < 0)
         return result;
+    mountpoint->no_swap = mountpoint->options < 2;
     mountpoint->is_mounted = true;
     mountpoint->is_limited = false;
     AUTO_FD root = sys_openat(AT_FDCWD, mountpoint->path, O_RDONLY | O_DIRECTORY, 0);

@@ -10,7 +10,8 @@
 struct mountpoint {
     char path[PATH_MAX];
     bool is_ours;    /* made by us inside another cell's files */
-    bool no_huge;    /* the kernel refused huge pages once */
+    bool no_swap;    /* what is written there never reaches a swap device */
+    uint8_t options; /* the kernel took these once; see mountpoint_mount */
     bool is_mounted; /* now */
     bool is_limited; /* mountpoint_limit was called since */
     struct statx root;

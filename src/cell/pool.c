@@ -100,7 +100,7 @@ int pool_start(struct cell *cell, spile_error **ret_error) {
 int cell_request(struct cell *cell, enum wire_type type) {
     struct wire_header header = {.type = type, .id = cell->request + 1};
     if (type == WIRE_LEASE)
-        header.lease.file_bytes = cell->file_bytes;
+        header.lease = cell->wants;
     int result = wire_send(cell->socket, &header, NULL, 0, NULL, 0, MSG_DONTWAIT);
     if (result < 0)
         return result;
@@ -110,37 +110,58 @@ int cell_request(struct cell *cell, enum wire_type type) {
     return 0;
 }
 
+/* What READY brings after the start and after RESET. */
+static int take_place(struct cell *cell, struct wire_message *message) {
+    size_t path_size = strlen(message->body) + 1;
+    if (message->fd_count == 0 || path_size >= message->body_size)
+        return -EBADMSG;
+    const char *notice = message->body + path_size;
+    if (!cell->path)
+        cell->path = memory_string(message->body);
+    if (!cell->notice && *notice)
+        cell->notice = memory_string(notice);
+    if (!cell->path || (*notice && !cell->notice))
+        return -ENOMEM;
+    fd_close(cell->root);
+    cell->root = TAKE_FD(message->fds[0]);
+    if (message->fd_count > 1) {
+        fd_close(cell->pidfd);
+        cell->pidfd = TAKE_FD(message->fds[1]);
+    }
+    cell->containment = (spile_containment)message->header.ready.containment;
+    cell->is_clean = true;
+    return 0;
+}
+
+/* And after LEASE. */
+static int take_means(struct cell *cell, const struct wire_message *message) {
+    const char *place = message->body, *end = message->body + message->body_size;
+    for (size_t i = 0; i < ARRAY_SIZE(cell->groups) && place < end; i++, place += strlen(place) + 1) {
+        if (strlen(place) >= sizeof(cell->groups[i]))
+            return -EBADMSG;
+        strcpy(cell->groups[i], place);
+    }
+    cell->means = message->header.ready.means;
+    return 0;
+}
+
 int cell_take_ready(struct cell *cell, struct wire_message *message) {
     const struct wire_header *header = &message->header;
-    size_t path_size = strlen(message->body) + 1;
     if (header->id != cell->request)
         return 0;
-    if (header->ready.version != WIRE_VERSION || path_size >= message->body_size || cell->state == CELL_READY)
+    if (header->ready.version != WIRE_VERSION || cell->state == CELL_READY)
         return -EBADMSG;
     if (message->lost_fds)
         return -EMFILE;
-    if (cell->state != CELL_LIMITING) {
-        bool is_emptied = cell->state == CELL_RESETTING && message->fd_count == 0; /* the root is the same */
-        if (!is_emptied && message->fd_count == 0)
-            return -EBADMSG;
-        const char *notice = message->body + path_size;
-        if (!cell->path)
-            cell->path = memory_string(message->body);
-        if (!cell->notice && *notice)
-            cell->notice = memory_string(notice);
-        if (!cell->path || (*notice && !cell->notice))
-            return -ENOMEM;
-        if (!is_emptied) {
-            fd_close(cell->root);
-            cell->root = TAKE_FD(message->fds[0]);
-        }
-        if (message->fd_count > 1) {
-            fd_close(cell->pidfd);
-            cell->pidfd = TAKE_FD(message->fds[1]);
-        }
-        cell->containment = (spile_containment)header->ready.containment;
-        cell->is_clean = true;
-    }
+    int result = 0;
+    if (cell->state == CELL_LIMITING)
+        result = take_means(cell, message);
+    else if (cell->state == CELL_RESETTING && message->fd_count == 0)
+        cell->is_clean = true; /* it was emptied; the root is the same */
+    else
+        result = take_place(cell, message);
+    if (result < 0)
+        return result;
     cell_set_state(cell, CELL_READY);
     return 1;
 }
@@ -293,7 +314,9 @@ void pool_give(struct cell *cell) {
     cell->loop = NULL;
     cell->owner = NULL;
     cell->next_idle = NULL;
-    cell->file_bytes = 0;
+    cell->wants = (struct cell_wants){0};
+    cell->means = (struct cell_means){0};
+    cell->groups[0][0] = cell->groups[1][0] = '\0';
     cell->is_releasing = false;
     forkguard_lock();
     bool keep = ctx->idle_count < ctx->idle_limit;

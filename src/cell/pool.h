@@ -5,6 +5,7 @@
 
 #include "base/forkguard.h"
 #include "cell/cell.h"
+#include "cell/cgroup.h"
 #include "cell/ctx.h"
 #include "cell/look.h"
 #include "cell/tree.h"
@@ -44,7 +45,9 @@ struct cell {
     spile_error *error; /* to be told by the timer: the lease failed */
     struct proc *procs;
     uint32_t last_id;
-    uint64_t file_bytes;
+    struct cell_wants wants;
+    struct cell_means means;
+    char groups[2][CGROUP_PATH_SIZE]; /* to be removed where the supervisor can't; "": none */
     bool is_releasing, is_breaking;
     struct tree tree; /* PLAIN */
     /* of a look under way */

@@ -11,9 +11,12 @@
 #include "cell/contain.h"
 #include "cell/descendants.h"
 #include "cell/look.h"
+#include "cell/means.h"
 #include "cell/tree.h"
 #include "cell/wire.h"
 #include "proc/exec.h"
+
+#include <limits.h>
 
 enum { SOCKET_FD = 3, HOST_FD = 4, HIGH_FD = 10, KILL_AGAIN_MS = 10 };
 enum { HELD_MAX = 128 }; /* descriptors; the table of all is the host's soft limit */
@@ -42,6 +45,7 @@ struct supervisor {
     struct mountpoint mountpoint; /* NAMESPACE */
     struct tree tree;             /* REAPER */
     char notice[1024];
+    struct means means; /* of the lease */
     struct program *programs;
     int held_count;
     bool is_alone;     /* no child at all: as the parent of all orphans, it would have every other process */
@@ -88,12 +92,15 @@ static void kill_all(struct supervisor *cell) {
 }
 
 _Noreturn static void finish(struct supervisor *cell) {
-    if (cell->containment == SPILE_CONTAINMENT_NAMESPACE) {
-        mountpoint_done(&cell->mountpoint);
-    } else {
+    bool is_namespace = cell->containment == SPILE_CONTAINMENT_NAMESPACE;
+    if (!is_namespace ||
+        cell->means.groups.count > 0) /* the kernel would do it, but a group goes only when it is empty */
         kill_all(cell);
+    means_done(&cell->means);
+    if (is_namespace)
+        mountpoint_done(&cell->mountpoint);
+    else
         tree_remove(&cell->tree);
-    }
     _exit(0);
 }
 
@@ -149,10 +156,15 @@ static bool tell_program(struct supervisor *cell, struct program *program) {
 static bool tell_ready(struct supervisor *cell) {
     const char *path = cell->containment == SPILE_CONTAINMENT_NAMESPACE ? cell->mountpoint.path : cell->tree.path;
     char body[WIRE_TEXT_MAX];
-    int size = snprintf(body, sizeof(body), "%s%c%s", path, '\0', cell->notice) + 1;
+    int size = 0;
+    if (cell->ready_has_fds)
+        size = snprintf(body, sizeof(body), "%s%c%s", path, '\0', cell->notice) + 1;
+    for (size_t i = 0; i < cell->means.groups.count; i++)
+        size += snprintf(body + size, sizeof(body) - (size_t)size, "%s", cell->means.groups.items[i].path) + 1;
     struct wire_header header = {.type = WIRE_READY, .id = cell->ready_id};
     header.ready.version = WIRE_VERSION;
     header.ready.containment = cell->containment;
+    header.ready.means = cell->means.kinds;
     if (!cell->ready_has_fds)
         return tell(cell, &header, body, (size_t)size, NULL, 0);
     AUTO_FD self = sys_pidfd_open(getpid());
@@ -200,9 +212,10 @@ static void tell_all(struct supervisor *cell) {
     set_blocked(cell, false);
 }
 
-_Noreturn static void refuse(struct supervisor *cell, int number, const char *what) {
+_Noreturn static void refuse(struct supervisor *cell, int number, const char *what, unsigned promise) {
     struct wire_header header = {.type = WIRE_REFUSED};
     header.refused.number = number;
+    header.refused.promise = promise;
     (void)wire_send(SOCKET_FD, &header, what, strlen(what) + 1, NULL, 0, MSG_DONTWAIT);
     finish(cell);
 }
@@ -226,10 +239,11 @@ static void reap(struct supervisor *cell) {
             program->exited = (struct wire_exited){
                 .status = status,
                 .pid = pid,
-                .user_ns = timeval_ns(&usage.ru_utime),
-                .system_ns = timeval_ns(&usage.ru_stime),
-                .max_rss_bytes = (uint64_t)usage.ru_maxrss * 1024,
+                .usage = {.user_ns = timeval_ns(&usage.ru_utime),
+                          .system_ns = timeval_ns(&usage.ru_stime),
+                          .max_rss_bytes = (uint64_t)usage.ru_maxrss * 1024},
             };
+            cgroups_usage(&cell->means.groups, &program->exited.usage);
             break;
         }
     }
@@ -238,47 +252,22 @@ static void reap(struct supervisor *cell) {
 
 /* ----------------------------------------------------------------------------------------------------- starting */
 
-/* Cuts the body of a SPAWN into its strings: path, cwd, argv, NULL, envp, NULL. NULL: malformed or no memory. */
-static char **split_body(char *body, const struct wire_spawn *spawn) {
-    size_t argv_count = spawn->argv_count, envp_count = spawn->envp_count;
-    size_t string_count = 2 + argv_count + envp_count;
-    if (spawn->body_size == 0 || body[spawn->body_size - 1] != '\0' || argv_count == 0 ||
-        string_count > spawn->body_size)
-        return NULL;
-    char **strings = memory_new((string_count + 2) * sizeof(*strings));
-    char *place = body, *end = body + spawn->body_size;
-    size_t used = 0;
-    for (size_t i = 0; strings && i < string_count; i++) {
-        if (place == end) {
-            free(strings);
-            return NULL;
-        }
-        if (i == 2 + argv_count)
-            strings[used++] = NULL;
-        strings[used++] = place;
-        place += strlen(place) + 1;
-    }
-    if (strings && envp_count == 0)
-        strings[used++] = NULL;
-    if (strings)
-        strings[used] = NULL;
-    return strings;
-}
-
 static int start_program(struct supervisor *cell, struct program *program, struct wire_message *message, char *body) {
     const struct wire_spawn *spawn = &message->header.spawn;
-    AUTO_FREE char **strings = split_body(body, spawn);
+    AUTO_FREE char **strings = wire_unpack(body, spawn);
     if (!strings)
         return -EBADMSG;
     struct exec_plan plan = {
         .path = strings[0],
         .cwd = strings[1],
-        .argv = strings + 2,
-        .envp = strings + 2 + spawn->argv_count + 1,
+        .argv = strings + WIRE_BEFORE_ARGV,
+        .envp = strings + WIRE_BEFORE_ARGV + spawn->argv_count + 1,
         .fd_count = 3,
         .flags = spawn->flags & EXEC_NEW_SESSION,
-        .cpu_seconds = spawn->cpu_seconds,
+        .limits = spawn->limits,
+        .place = *strings[2] ? strings[2] : NULL,
     };
+    means_apply(&cell->means, &plan);
     if (cell->containment == SPILE_CONTAINMENT_REAPER)
         plan.flags |= EXEC_DIE_WITH_PARENT;
     for (int i = 0; i < 3; i++) {
@@ -358,6 +347,7 @@ static void on_reset(struct supervisor *cell, uint32_t id) {
     (void)sched_yield();
     if (!cell->is_alone)
         kill_all(cell);
+    means_done(&cell->means);
     int result = 0;
     cell->ready_has_fds = false;
     if (cell->containment == SPILE_CONTAINMENT_REAPER) {
@@ -375,12 +365,22 @@ static void on_reset(struct supervisor *cell, uint32_t id) {
     tell_all(cell);
 }
 
-static void on_lease(struct supervisor *cell, uint32_t id, uint64_t file_bytes) {
-    if (cell->containment == SPILE_CONTAINMENT_NAMESPACE) {
-        int result = mountpoint_limit(&cell->mountpoint, file_bytes);
-        if (result < 0)
-            refuse(cell, -result, "limiting the size of the files");
-    }
+static int watch(struct supervisor *cell, int fd) {
+    struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
+    return sys_epoll_add(cell->epoll, fd, &event);
+}
+
+static void on_lease(struct supervisor *cell, uint32_t id, const struct cell_wants *wants) {
+    struct means_refusal refusal = {0};
+    if (!means_find(&cell->means, wants, &refusal))
+        refuse(cell, refusal.number, refusal.what, refusal.promise);
+    int result = 0;
+    if (cell->means.groups.killed >= 0)
+        result = watch(cell, cell->means.groups.killed);
+    if (result >= 0 && cell->containment == SPILE_CONTAINMENT_NAMESPACE && wants->file_bytes)
+        result = mountpoint_limit(&cell->mountpoint, wants->file_bytes);
+    if (result < 0)
+        refuse(cell, -result, "limiting what programs may use", 0);
     cell->ready_is_due = true;
     cell->ready_has_fds = false;
     cell->ready_id = id;
@@ -433,7 +433,7 @@ static void on_message(struct supervisor *cell) {
         finish(cell);
     switch ((enum wire_type)message.header.type) {
     case WIRE_LEASE:
-        on_lease(cell, message.header.id, message.header.lease.file_bytes);
+        on_lease(cell, message.header.id, &message.header.lease);
         break;
     case WIRE_SPAWN:
         on_spawn(cell, &message);
@@ -466,8 +466,14 @@ static void on_child(struct supervisor *cell) {
     tell_all(cell);
 }
 
+/* The limit of memory was reached: all or none. */
+static void on_shortage(struct supervisor *cell) {
+    cgroups_note_shortage(&cell->means.groups);
+    signal_all(cell, SIGKILL);
+}
+
 static void serve(struct supervisor *cell) {
-    struct epoll_event events[3];
+    struct epoll_event events[4];
     ssize_t count = sys_epoll_wait(cell->epoll, events, ARRAY_SIZE(events), -1);
     if (count < 0 && count != -EINTR && count != -EAGAIN)
         finish(cell);
@@ -476,6 +482,8 @@ static void serve(struct supervisor *cell) {
             finish(cell);
         if (events[i].data.fd == cell->signals)
             on_child(cell);
+        else if (events[i].data.fd == cell->means.groups.killed)
+            on_shortage(cell);
         else if (events[i].events & EPOLLOUT)
             tell_all(cell);
         if (events[i].data.fd == SOCKET_FD && (events[i].events & EPOLLIN))
@@ -484,11 +492,6 @@ static void serve(struct supervisor *cell) {
 }
 
 /* ---------------------------------------------------------------------------------------------------- beginning */
-
-static int watch(struct supervisor *cell, int fd) {
-    struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
-    return sys_epoll_add(cell->epoll, fd, &event);
-}
 
 static int open_events(struct supervisor *cell) {
     sigset_t children;
@@ -522,8 +525,10 @@ static int become_init(struct supervisor *cell, const char *directory, struct co
     int result = -EPERM;
     if (geteuid() == 0)
         result = contain_enter(directory, false, &cell->mountpoint, &cell->root, failure);
-    if (result < 0)
+    if (result < 0) {
         result = contain_enter(directory, true, &cell->mountpoint, &cell->root, failure);
+        cell->means.counts_users = geteuid() != 0 && means_counts_users(); /* root is exempt */
+    }
     return result;
 }
 
@@ -533,7 +538,7 @@ static void enter(struct supervisor *cell, const char *mode, const char *directo
     if (strcmp(mode, "reaper") != 0) {
         result = become_init(cell, directory, &failure);
         if (result < 0 && strcmp(mode, "namespace") == 0)
-            refuse(cell, -result, failure.what);
+            refuse(cell, -result, failure.what, 0);
         if (result < 0)
             snprintf(cell->notice, sizeof(cell->notice),
                      "programs have no namespaces of their own here (%s: %s): their files lie in memory that all users "
@@ -543,10 +548,11 @@ static void enter(struct supervisor *cell, const char *mode, const char *directo
     if (result < 0)
         result = become_reaper(cell);
     if (result < 0)
-        refuse(cell, -result, "making a directory in '/dev/shm'");
+        refuse(cell, -result, "making a directory in '/dev/shm'", 0);
 }
 
-static struct supervisor supervisor = {.epoll = -1, .signals = -1, .null = -1, .root = -1, .tree.fd = -1};
+static struct supervisor supervisor = {
+    .epoll = -1, .signals = -1, .null = -1, .root = -1, .tree.fd = -1, .means.groups.killed = -1};
 
 int main(int argc, char **argv) {
     sigset_t all;
@@ -558,12 +564,19 @@ int main(int argc, char **argv) {
         (void)!write(STDERR_FILENO, usage, sizeof(usage) - 1);
         return 125;
     }
+    const struct rlimit no_core = {EXEC_CORE_BYTES, EXEC_CORE_BYTES};
+    struct rlimit core;
+    if (getrlimit(RLIMIT_CORE, &core) == 0 && core.rlim_max >= EXEC_CORE_BYTES)
+        (void)sys_setrlimit(RLIMIT_CORE, &no_core); /* its programs inherit it */
     if (chdir("/") < 0)
-        refuse(&supervisor, errno, "changing to '/'");
+        refuse(&supervisor, errno, "changing to '/'", 0);
     enter(&supervisor, argv[2], argv[3]);
+    supervisor.means.is_namespace = supervisor.containment == SPILE_CONTAINMENT_NAMESPACE;
+    supervisor.means.no_swap = supervisor.mountpoint.no_swap;
+    supervisor.means.notice = supervisor.notice;
     int result = open_events(&supervisor);
     if (result < 0)
-        refuse(&supervisor, -result, "watching the host");
+        refuse(&supervisor, -result, "watching the host", 0);
     supervisor.is_alone = supervisor.ready_is_due = supervisor.ready_has_fds = true;
     tell_all(&supervisor);
     for (;;)

@@ -10,8 +10,6 @@
 
 static const char *const bases[] = {"/dev/shm", "/tmp"};
 
-#define NAME_START "spile-cell-"
-
 enum { MAKE_ATTEMPTS = 16, STUCK_WALKS = 3 };
 
 /* As getdents64(2) fills them in. */
@@ -140,10 +138,27 @@ int tree_empty(int directory) {
     return result < 0 ? result : -ENOTEMPTY;
 }
 
-/* Exactly the form that tree_make gives: what else begins like it may be somebody's own. */
-static bool is_ours(const char *name) {
-    size_t size = sizeof(NAME_START) - 1;
-    return strncmp(name, NAME_START, size) == 0 && strlen(name) == size + 6;
+bool tree_is_name(const char *name) {
+    size_t size = sizeof(TREE_NAME_START) - 1;
+    return strncmp(name, TREE_NAME_START, size) == 0 && strlen(name) == size + 6;
+}
+
+int directory_claim(int base, const char *path, int *ret_fd) {
+    struct stat status;
+    AUTO_FD fd = sys_openat(base, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+    int result = fd < 0 ? fd : sys_fstat(fd, &status);
+    if (result >= 0 && (status.st_uid != geteuid() || (status.st_mode & 07777) != 0700))
+        result = -EACCES;
+    if (result >= 0)
+        result = sys_flock(fd, LOCK_EX | LOCK_NB);
+    if (result >= 0)
+        result = sys_fstat(fd, &status);
+    if (result >= 0 && status.st_nlink == 0)
+        result = -ENOENT;
+    if (result < 0)
+        return result == -ENOENT || result == -EWOULDBLOCK ? -EAGAIN : result;
+    *ret_fd = TAKE_FD(fd);
+    return 0;
 }
 
 static void remove_stale(const char *base) {
@@ -151,35 +166,20 @@ static void remove_stale(const char *base) {
     struct walk walk = {.directory = directory};
     int error = 0;
     for (const char *name; directory >= 0 && (name = walk_next(&walk, &error));) {
-        struct stat status;
-        if (!is_ours(name))
+        AUTO_FD fd = -1;
+        if (!tree_is_name(name) || directory_claim(directory, name, &fd) < 0)
             continue;
-        AUTO_FD fd = sys_openat(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-        if (fd < 0 || sys_fstat(fd, &status) < 0 || status.st_uid != geteuid() || (status.st_mode & 07777) != 0700)
-            continue;
-        if (sys_flock(fd, LOCK_EX | LOCK_NB) < 0)
-            continue; /* in use */
         (void)tree_empty(fd);
         (void)sys_unlinkat(directory, name, AT_REMOVEDIR);
     }
 }
 
-/* Opens and locks what was just made. Another process may take it for stale before the lock is ours: then it is locked
- * or has gone, and a new one is made. */
+/* Another process may take what was just made for stale before the lock is ours: then a new one is made. */
 static int tree_claim(struct tree *tree) {
-    struct stat status;
-    AUTO_FD fd = sys_openat(AT_FDCWD, tree->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-    int result = fd < 0 ? fd : sys_flock(fd, LOCK_EX | LOCK_NB);
-    if (result >= 0)
-        result = sys_fstat(fd, &status);
-    if (result >= 0 && status.st_nlink == 0)
-        result = -ENOENT;
-    if (result < 0) {
+    int result = directory_claim(AT_FDCWD, tree->path, &tree->fd);
+    if (result < 0)
         (void)sys_unlinkat(AT_FDCWD, tree->path, AT_REMOVEDIR);
-        return result == -ENOENT || result == -EWOULDBLOCK ? -EAGAIN : result;
-    }
-    tree->fd = TAKE_FD(fd);
-    return 0;
+    return result;
 }
 
 int tree_make(struct tree *ret_tree) {
@@ -188,7 +188,7 @@ int tree_make(struct tree *ret_tree) {
         remove_stale(bases[i]);
         for (int attempt = 0; attempt < MAKE_ATTEMPTS; attempt++) {
             struct tree tree = {.fd = -1};
-            snprintf(tree.path, sizeof(tree.path), "%s/" NAME_START "XXXXXX", bases[i]);
+            snprintf(tree.path, sizeof(tree.path), "%s/" TREE_NAME_START "XXXXXX", bases[i]);
             result = sys_mkdtemp(tree.path);
             if (result >= 0)
                 result = tree_claim(&tree);

@@ -10,6 +10,12 @@ struct tree {
     char path[TREE_PATH_SIZE];
     int fd; /* of the directory, locked; -1: none */
 };
+#define TREE_NAME_START "spile-cell-"
+
+/* Exactly the form that tree_make gives: what else begins like it may be somebody's own. */
+bool tree_is_name(const char *name);
+/* Opens and locks a directory of this user's. -EAGAIN: it is in use, or gone. */
+int directory_claim(int base, const char *path, int *ret_fd);
 /* Makes one, after deleting what dead processes of this user left. */
 int tree_make(struct tree *ret_tree);
 /* Deletes all that is in a directory, however deep or closed to its owner; -errno of the first thing that stayed. */

@@ -70,3 +70,60 @@ int wire_receive(int socket, char *body, size_t capacity, struct wire_message *m
     body[message->body_size] = '\0';
     return 1;
 }
+
+static size_t strings_size(char *const *strings, uint32_t *ret_count) {
+    size_t size = 0;
+    uint32_t count = 0;
+    for (; strings[count]; count++)
+        size += strlen(strings[count]) + 1;
+    *ret_count = count;
+    return size;
+}
+
+static char *string_pack(char *place, const char *string) {
+    size_t size = strlen(string) + 1;
+    memcpy(place, string, size);
+    return place + size;
+}
+
+void wire_pack(const struct proc_spec *spec, char *body) {
+    body = string_pack(body, spec->path);
+    body = string_pack(body, spec->cwd);
+    body = string_pack(body, spec->place ? spec->place : "");
+    for (char *const *argument = spec->argv; *argument; argument++)
+        body = string_pack(body, *argument);
+    for (char *const *variable = spec->envp; *variable; variable++)
+        body = string_pack(body, *variable);
+}
+
+size_t wire_pack_size(const struct proc_spec *spec, struct wire_spawn *spawn) {
+    size_t size = strlen(spec->path) + strlen(spec->cwd) + (spec->place ? strlen(spec->place) : 0) + 3;
+    size += strings_size(spec->argv, &spawn->argv_count);
+    return size + strings_size(spec->envp, &spawn->envp_count);
+}
+
+char **wire_unpack(char *body, const struct wire_spawn *spawn) {
+    size_t argv_count = spawn->argv_count, envp_count = spawn->envp_count;
+    size_t string_count = WIRE_BEFORE_ARGV + argv_count + envp_count;
+    if (spawn->body_size == 0 || body[spawn->body_size - 1] != '\0' || argv_count == 0 ||
+        string_count > spawn->body_size)
+        return NULL;
+    char **strings = memory_new((string_count + 2) * sizeof(*strings));
+    char *place = body, *end = body + spawn->body_size;
+    size_t used = 0;
+    for (size_t i = 0; strings && i < string_count; i++) {
+        if (place == end) {
+            free(strings);
+            return NULL;
+        }
+        if (i == WIRE_BEFORE_ARGV + argv_count)
+            strings[used++] = NULL;
+        strings[used++] = place;
+        place += strlen(place) + 1;
+    }
+    if (strings && envp_count == 0)
+        strings[used++] = NULL;
+    if (strings)
+        strings[used] = NULL;
+    return strings;
+}

@@ -1,7 +1,7 @@
 /* What the host and a supervisor say to each other, over a SOCK_SEQPACKET pair: one message a packet, a fixed header
  * and a body of NUL-terminated strings. Both come from one build; READY says the version all the same.
  *
- *   host: LEASE -> READY          limits the files of what comes
+ *   host: LEASE -> READY          limits what comes, or REFUSED: it can't
  *         SPAWN -> STARTED, EXITED or FAILED
  *         SIGNAL                  to every process in the cell
  *         LOOK -> LOOKED          whether all stand still
@@ -11,12 +11,14 @@
  */
 #pragma once
 
+#include "cell/wants.h"
 #include "proc/proc.h"
 
 enum {
-    WIRE_VERSION = 1,
+    WIRE_VERSION = 2,
     WIRE_BODY_MAX = 32 * 1024, /* a larger SPAWN has its body in a memfd, the last descriptor */
     WIRE_TEXT_MAX = 6 * 1024,  /* the body of what a supervisor says */
+    WIRE_BEFORE_ARGV = 3,      /* strings of a SPAWN */
     WIRE_FD_MAX = 4,
 };
 
@@ -41,24 +43,22 @@ struct wire_spawn {
     int32_t stdio[3];   /* which of the descriptors, or -1 */
     uint32_t in_memory; /* the body is in a memfd */
     uint64_t body_size;
-    uint64_t cpu_seconds;
+    struct proc_limits limits;
 };
 
 struct wire_exited {
     int32_t status;
     uint32_t alone;
     int64_t pid; /* of one whose STARTED was not told (PROC_TELL_LATE) */
-    uint64_t user_ns, system_ns, max_rss_bytes;
+    struct proc_usage usage;
 };
 
 struct wire_header {
     uint32_t type;
     uint32_t id; /* of a program; of LEASE and RESET, which READY repeats (0: the first); of LOOK and LOOKED */
     union {
-        struct {
-            uint64_t file_bytes;
-        } lease;
-        struct wire_spawn spawn; /* body: path, cwd, argv..., envp... */
+        struct cell_wants lease;
+        struct wire_spawn spawn; /* body: path, cwd, place, argv..., envp... */
         struct {
             int32_t signal;
         } signal;
@@ -71,10 +71,13 @@ struct wire_header {
         } looked; /* body: struct cell_wait... */
         struct {
             uint32_t version, containment;
-        } ready; /* body: path of the root, notice; descriptors: the root, a pidfd of the supervisor */
+            struct cell_means means;
+        } ready; /* body: path of the root, notice; descriptors: the root, a pidfd of the supervisor. After LEASE
+                  * neither, but the paths of its control groups. */
         struct {
             int32_t number;
-        } refused; /* body: what was refused */
+            uint32_t promise; /* which one can't be kept; 0: there is no cell at all */
+        } refused;            /* body: what was refused */
         struct {
             int64_t pid;
         } started;
@@ -96,6 +99,11 @@ struct wire_message {
 };
 void wire_message_done(struct wire_message *message);
 
+/* The body of a SPAWN: its size, with the counts of its strings; and its strings, into a buffer of that size. */
+size_t wire_pack_size(const struct proc_spec *spec, struct wire_spawn *spawn);
+void wire_pack(const struct proc_spec *spec, char *body);
+/* Cuts it into its strings: path, cwd, place, argv, NULL, envp, NULL. NULL: malformed or no memory. */
+char **wire_unpack(char *body, const struct wire_spawn *spawn);
 /* Sends one message whole, or returns -errno: -EAGAIN, -EPIPE, ... */
 int wire_send(int socket, const struct wire_header *header, const void *body, size_t size, const int *fds,
               size_t fd_count, int flags);

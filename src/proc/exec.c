@@ -37,8 +37,10 @@ const char *proc_stage_name(enum proc_stage stage) {
         return "set up its standard streams";
     case PROC_STAGE_CWD:
         return "change to its working directory";
+    case PROC_STAGE_PLACE:
+        return "show it its directory at the private path";
     case PROC_STAGE_LIMIT:
-        return "limit its CPU time";
+        return "put it under its limits";
     case PROC_STAGE_EXEC:
         return "execute it";
     case PROC_STAGE_STATUS:
@@ -128,14 +130,54 @@ static int place_fds(const struct exec_plan *plan) {
     return close_rest(plan);
 }
 
-static int limit_cpu(uint64_t seconds) {
+/* Never raises what was inherited. `margin`: how much later comes what can't be caught. */
+static int limit_one(int resource, uint64_t value, uint64_t margin) {
     struct rlimit limit;
-    if (getrlimit(RLIMIT_CPU, &limit) < 0)
+    if (value == 0)
+        return 0;
+    if (getrlimit(resource, &limit) < 0)
         return -errno;
+    limit.rlim_max = MIN(limit.rlim_max, (rlim_t)(value + margin));
+    limit.rlim_cur = MIN(limit.rlim_max, (rlim_t)value);
+    return sys_setrlimit(resource, &limit);
+}
+
+/* While their descriptors are still there. */
+static int join_groups(const struct exec_plan *plan) {
+    int result = 0;
+    for (size_t i = 0; i < plan->group_count && result >= 0; i++) {
+        do
+            result = (int)sys_write(plan->groups[i], "0", 1); /* 0 is who writes it */
+        while (result == -EINTR || result == -EAGAIN);
+    }
+    return result;
+}
+
+static int limit_all(const struct exec_plan *plan) {
+    const struct proc_limits *limits = &plan->limits;
+    int result = 0;
     /* XCPU first, which says what happened; a program that ignores it is killed a second later. */
-    limit.rlim_max = MIN(limit.rlim_max, (rlim_t)seconds + 1);
-    limit.rlim_cur = MIN(limit.rlim_max, (rlim_t)seconds);
-    return sys_setrlimit(RLIMIT_CPU, &limit);
+    if (result >= 0)
+        result = limit_one(RLIMIT_CPU, limits->cpu_seconds, 1);
+    if (result >= 0)
+        result = limit_one(RLIMIT_DATA, limits->data_bytes, 0);
+    if (result >= 0)
+        result = limit_one(RLIMIT_NPROC, limits->processes, 0);
+    if (result >= 0)
+        result = limit_one(RLIMIT_FSIZE, limits->file_bytes, 0);
+    if (result >= 0)
+        result = limit_one(RLIMIT_NOFILE, limits->open_files, 0);
+    if (result >= 0 && plan->flags & EXEC_NO_CORE)
+        result = limit_one(RLIMIT_CORE, EXEC_CORE_BYTES, 0);
+    return result;
+}
+
+/* In mounts of its own, so that other programs may have theirs at the same path. */
+static int show_at_place(const struct exec_plan *plan) {
+    int result = sys_unshare(CLONE_NEWNS);
+    if (result >= 0)
+        result = sys_mount(".", plan->place, NULL, MS_BIND, NULL);
+    return result < 0 ? result : sys_chdir(plan->place);
 }
 
 /* What never returns in our memory may leave no trace in a sanitizer's books, which are the parent's. */
@@ -157,6 +199,9 @@ NO_RETURN_SEEN static int child_prepare(struct child *child) {
         result = sys_setsid();
     if (result < 0)
         return result;
+    child->stage = PROC_STAGE_LIMIT;
+    if ((result = join_groups(plan)) < 0)
+        return result;
     child->stage = PROC_STAGE_STDIO;
     result = place_fds(plan);
     if (result < 0)
@@ -164,8 +209,11 @@ NO_RETURN_SEEN static int child_prepare(struct child *child) {
     child->stage = PROC_STAGE_CWD;
     if (plan->cwd && (result = sys_chdir(plan->cwd)) < 0)
         return result;
+    child->stage = PROC_STAGE_PLACE;
+    if (plan->place && (result = show_at_place(plan)) < 0)
+        return result;
     child->stage = PROC_STAGE_LIMIT;
-    if (plan->cpu_seconds && (result = limit_cpu(plan->cpu_seconds)) < 0)
+    if ((result = limit_all(plan)) < 0)
         return result;
     child->stage = PROC_STAGE_EXEC;
     if (plan->flags & EXEC_RESET_SIGNALS)
@@ -187,6 +235,11 @@ NO_RETURN_SEEN static int child_between(void *argument) {
         child->stage = PROC_STAGE_START;
         child->result = result;
     }
+    leave(0);
+}
+
+NO_RETURN_SEEN static int child_leave(void *argument) {
+    (void)argument;
     leave(0);
 }
 
@@ -227,4 +280,18 @@ int exec_start(const struct exec_plan *plan, pid_t *ret_pid, int *ret_pidfd, enu
     if (ret_pidfd && !detached)
         *ret_pidfd = pidfd;
     return 0;
+}
+
+int exec_probe(int flags) {
+    static const unsigned char all_signals[MASK_SIZE] = {255, 255, 255, 255, 255, 255, 255, 255};
+    _Alignas(64) char stack[STACK_SIZE];
+    unsigned char old_mask[MASK_SIZE];
+    set_mask(all_signals, old_mask);
+    /* Without an exit signal the host does not see it. */
+    int result = sys_clone(child_leave, stack + STACK_SIZE, CLONE_VM | CLONE_VFORK | flags, NULL, (int *)NULL);
+    ASAN_UNPOISON_MEMORY_REGION(stack, sizeof(stack));
+    if (result >= 0)
+        child_reap(result);
+    set_mask(old_mask, NULL);
+    return result < 0 ? result : 0;
 }

@@ -4,12 +4,13 @@
 
 #include "proc/proc.h"
 
-enum { EXEC_FD_MAX = 5 };
+enum { EXEC_FD_MAX = 5, EXEC_GROUP_MAX = 2 };
 
 enum {
     EXEC_NEW_SESSION = PROC_NEW_SESSION,
     EXEC_RESET_SIGNALS = 1u << 1,   /* all dispositions become default: the parent has handlers or ignores some */
     EXEC_DIE_WITH_PARENT = 1u << 2, /* killed when the starting thread ends */
+    EXEC_NO_CORE = 1u << 4,         /* no core dump: a supervisor has its programs inherit that */
     EXEC_DETACHED = 1u << 3,        /* not our child: its parent is gone before this returns, nothing is to be reaped */
 };
 
@@ -22,8 +23,17 @@ struct exec_plan {
     size_t fd_count;
     int keep;
     unsigned flags; /* EXEC_... */
-    uint64_t cpu_seconds;
+    struct proc_limits limits;
+    const char *place;          /* as in proc_spec */
+    int groups[EXEC_GROUP_MAX]; /* open cgroup.procs that it puts itself into */
+    size_t group_count;
 };
+
+/* 0 where a process can be made with these flags (CLONE_NEW...), else -errno. */
+int exec_probe(int flags);
+/* The size that leaves no core dump: less than any, and the one with which a program that the kernel would hand it to
+ * is not asked either. */
+enum { EXEC_CORE_BYTES = 1 };
 
 /* Returns once the program is executing, or -errno with the stage that failed (then nothing is left to be reaped).
  * `ret_pid` and `ret_pidfd` may be NULL; neither is set for EXEC_DETACHED. */

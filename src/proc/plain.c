@@ -70,8 +70,8 @@ int plain_spawn(spile_loop *loop, const struct proc_spec *spec, struct proc *pro
         .cwd = spec->cwd,
         .fds = {spec->stdio[0], spec->stdio[1], spec->stdio[2]},
         .fd_count = 3,
-        .flags = (spec->flags & PROC_NEW_SESSION) | EXEC_RESET_SIGNALS,
-        .cpu_seconds = spec->cpu_seconds,
+        .flags = (spec->flags & PROC_NEW_SESSION) | EXEC_RESET_SIGNALS | EXEC_NO_CORE,
+        .limits = spec->limits,
     };
     AUTO_FD pidfd = -1;
     enum proc_stage stage = PROC_STAGE_START;

@@ -12,6 +12,15 @@ enum {
     PROC_HOLD_ERROR = 1u << 10,
 };
 
+/* Rlimits of a program, which its processes inherit, each for itself; 0: as inherited. */
+struct proc_limits {
+    uint64_t cpu_seconds;
+    uint64_t data_bytes; /* private memory that can be written */
+    uint64_t processes;  /* of the user, in the user namespace */
+    uint64_t open_files;
+    uint64_t file_bytes; /* of one file */
+};
+
 struct proc_spec {
     const char *path;  /* absolute, or relative to `cwd`; not searched for */
     char *const *argv; /* NULL-terminated, never empty */
@@ -19,7 +28,10 @@ struct proc_spec {
     const char *cwd; /* absolute */
     int stdio[3];    /* -1: /dev/null */
     unsigned flags;
-    uint64_t cpu_seconds; /* RLIMIT_CPU; 0: as inherited */
+    struct proc_limits limits;
+    /* Where it sees `cwd`, and starts: a directory that exists, covered for this program alone; NULL: nowhere else.
+     * Only in SPILE_CONTAINMENT_NAMESPACE. */
+    const char *place;
 };
 
 /* Where a start failed. PROC_STAGE_STATUS: the program ran, and the host itself (it ignores SIGCHLD, or waits for every
@@ -28,6 +40,7 @@ enum proc_stage {
     PROC_STAGE_START,
     PROC_STAGE_STDIO,
     PROC_STAGE_CWD,
+    PROC_STAGE_PLACE,
     PROC_STAGE_LIMIT,
     PROC_STAGE_EXEC,
     PROC_STAGE_STATUS,
@@ -36,6 +49,10 @@ const char *proc_stage_name(enum proc_stage stage); /* "change to its working di
 
 struct proc_usage {
     uint64_t user_ns, system_ns, max_rss_bytes;
+    /* Of all that ran in the cell so far, where the kernel counts it (WANTS_BY_GROUP); else 0. */
+    uint64_t memory_peak_bytes;
+    uint32_t memory_kills;      /* processes that were killed for want of memory */
+    uint32_t processes_refused; /* how often there was one too many */
 };
 
 struct proc {

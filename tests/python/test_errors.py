@@ -72,7 +72,7 @@ def test_each_kind(kind, tmp_path):
 def test_every_class_has_its_kind():
     found = {kind: cls for kind, (cls, _) in KINDS.items()}
     found |= {"cancelled": spile.CallCancelledError, "standstill": spile.StandstillError, "system": spile.CallSystemError,
-              "stream": spile.StreamError}
+              "stream": spile.StreamError, "promise": spile.PromiseError}
     assert set(found.values()) == set(spile.CallError.__subclasses__())
 
 

@@ -1,0 +1,351 @@
+/* Control groups: see cgroup.h. Nothing of a group that is somebody else's is ever changed, so a host in a group whose
+ * parents do not hand on their controllers has none.
+ */
+#include "cell/cgroup.h"
+#include "cell/tree.h"
+
+enum { REMOVE_TRIES = 50, REMOVE_WAIT_MS = 2 };
+
+static const struct {
+    unsigned bit;
+    const char *name;
+} controllers[] = {{CGROUP_MEMORY, "memory"}, {CGROUP_PROCESSES, "pids"}};
+
+/* ------------------------------------------------------------------------------------------------------- files */
+
+static int read_whole(int directory, const char *path, struct text *text) {
+    char block[4096];
+    AUTO_FD fd = sys_openat(directory, path, O_RDONLY, 0);
+    if (fd < 0)
+        return fd;
+    for (;;) {
+        ssize_t size = sys_read(fd, block, sizeof(block));
+        if (size == -EINTR || size == -EAGAIN)
+            continue;
+        if (size <= 0)
+            return (int)size;
+        text_add(text, block, (size_t)size);
+        if (text->failed)
+            return -ENOMEM;
+    }
+}
+
+static int write_number(int directory, const char *path, uint64_t value) {
+    char digits[24];
+    AUTO_FD fd = sys_openat(directory, path, O_WRONLY, 0);
+    if (fd < 0)
+        return fd;
+    snprintf(digits, sizeof(digits), "%llu", (unsigned long long)value);
+    return fd_write_all(fd, digits, strlen(digits));
+}
+
+/* The number alone in a file, or behind a word of it; 0 where it is not there. */
+static uint64_t read_number(int directory, const char *path, const char *word) {
+    AUTO_TEXT text = {0};
+    if (read_whole(directory, path, &text) < 0 || !text.data)
+        return 0;
+    for (const char *line = text.data; line; line = strchr(line, '\n')) {
+        line += *line == '\n';
+        size_t size = strlen(word);
+        if (strncmp(line, word, size) == 0 && (size == 0 || line[size] == ' '))
+            return strtoull(line + size, NULL, 10);
+    }
+    return 0;
+}
+
+/* Whether a word stands in a list that `separators` part. */
+static bool has_word(const char *list, const char *separators, const char *word) {
+    while (*list) {
+        size_t size = strcspn(list, separators);
+        if (size == strlen(word) && strncmp(list, word, size) == 0)
+            return true;
+        list += size;
+        list += strspn(list, separators);
+    }
+    return false;
+}
+
+/* ------------------------------------------------------------------------------------------------------- places */
+
+/* Where the hierarchy of a controller is mounted (NULL: that of version 2), and this process's own group in it. */
+struct place {
+    char mount[PATH_MAX], own[PATH_MAX];
+};
+
+/* A line of /proc/self/mountinfo: "36 35 98:0 ROOT MOUNT OPTIONS OPTIONAL... - TYPE SOURCE OPTIONS". */
+static bool parse_mount(char *line, const char *controller, struct place *place, char **ret_root) {
+    char *fields[5], *rest = strstr(line, " - ");
+    if (!rest)
+        return false;
+    *rest = '\0';
+    rest += 3;
+    char *type = strsep(&rest, " ");
+    (void)strsep(&rest, " ");
+    if (!rest || strcmp(type, controller ? "cgroup" : "cgroup2") != 0 ||
+        (controller && !has_word(rest, ",", controller)))
+        return false;
+    for (size_t i = 0; i < ARRAY_SIZE(fields); i++)
+        fields[i] = strsep(&line, " ");
+    if (!fields[4] || strlen(fields[4]) >= sizeof(place->mount) || strchr(fields[4], '\\'))
+        return false;
+    strcpy(place->mount, fields[4]);
+    *ret_root = fields[3];
+    return true;
+}
+
+/* A line of /proc/self/cgroup: "4:memory:/path", of version 2 "0::/path". */
+static bool parse_own(char *line, const char *controller, const char *root, struct place *place) {
+    (void)strsep(&line, ":");
+    const char *names = strsep(&line, ":");
+    if (!names || !line || (controller ? !has_word(names, ",", controller) : *names != '\0'))
+        return false;
+    size_t size = strcmp(root, "/") == 0 ? 0 : strlen(root); /* of another group than the topmost only that is seen */
+    if (strncmp(line, root, size) != 0 || strlen(line) >= sizeof(place->own))
+        return false;
+    strcpy(place->own, line + size);
+    return true;
+}
+
+static bool place_find(const char *controller, struct place *place) {
+    AUTO_TEXT mounts = {0};
+    AUTO_TEXT own = {0};
+    char *root = NULL;
+    if (read_whole(AT_FDCWD, "/proc/self/mountinfo", &mounts) < 0 || !mounts.data ||
+        read_whole(AT_FDCWD, "/proc/self/cgroup", &own) < 0 || !own.data)
+        return false;
+    char *rest = mounts.data;
+    while (rest && !root) {
+        char *line = strsep(&rest, "\n");
+        (void)parse_mount(line, controller, place, &root);
+    }
+    for (rest = own.data; root && rest;) {
+        char *line = strsep(&rest, "\n");
+        if (parse_own(line, controller, root, place))
+            return true;
+    }
+    return false;
+}
+
+/* ------------------------------------------------------------------------------------------------------- making */
+
+/* Takes away what dead cells have left. */
+static void remove_stale(const char *base) {
+    AUTO_FD directory = sys_openat(AT_FDCWD, base, O_RDONLY | O_DIRECTORY, 0);
+    DIR *list = directory < 0 ? NULL : sys_fdopendir(directory);
+    if (!list)
+        return;
+    (void)TAKE_FD(directory); /* the stream's now */
+    for (const struct dirent *entry; (entry = readdir(list));) {
+        if (!tree_is_name(entry->d_name))
+            continue;
+        AUTO_FD fd = -1;
+        if (directory_claim(dirfd(list), entry->d_name, &fd) >= 0)
+            (void)sys_unlinkat(dirfd(list), entry->d_name, AT_REMOVEDIR); /* not while it has processes */
+    }
+    (void)closedir(list);
+}
+
+static void cgroup_close(struct cgroup *cgroup) {
+    fd_close(TAKE_FD(cgroup->procs));
+    fd_close(TAKE_FD(cgroup->fd));
+    cgroup->path[0] = '\0';
+}
+
+static int cgroup_make(struct cgroup *cgroup, const char *base) {
+    enum { ATTEMPTS = 16 };
+    int result = -EEXIST;
+    *cgroup = (struct cgroup){.fd = -1, .procs = -1};
+    remove_stale(base);
+    for (int attempt = 0; attempt < ATTEMPTS && (result == -EEXIST || result == -EAGAIN); attempt++) {
+        if (snprintf(cgroup->path, sizeof(cgroup->path), "%s/" TREE_NAME_START "XXXXXX", base) >=
+            (int)sizeof(cgroup->path))
+            return -ENAMETOOLONG;
+        result = sys_mkdtemp(cgroup->path);
+        if (result < 0)
+            continue;
+        result = directory_claim(AT_FDCWD, cgroup->path, &cgroup->fd);
+        if (result >= 0)
+            result = cgroup->procs = sys_openat(cgroup->fd, "cgroup.procs", O_WRONLY, 0);
+        if (result < 0)
+            (void)sys_unlinkat(AT_FDCWD, cgroup->path, AT_REMOVEDIR);
+        if (result == -ENODEV || result == -ENOENT)
+            result = -EAGAIN; /* another process took it for stale before the lock was ours */
+        if (result == -EAGAIN)
+            cgroup->fd = fd_close(cgroup->fd);
+    }
+    if (result < 0)
+        cgroup_close(cgroup);
+    return result < 0 ? result : 0;
+}
+
+static void refuse(struct cgroup_refusals *refusals, unsigned which, int number, const char *what, const char *object) {
+    struct cgroup_refusal *const each[] = {which & CGROUP_MEMORY ? &refusals->memory : NULL,
+                                           which & CGROUP_PROCESSES ? &refusals->processes : NULL};
+    for (size_t i = 0; i < ARRAY_SIZE(each); i++) {
+        if (!each[i])
+            continue;
+        each[i]->number = number;
+        snprintf(each[i]->what, sizeof(each[i]->what), "%s '%.100s'", what, object);
+    }
+}
+
+/* Which of the wanted controllers a group of version 2 hands on to groups in it, if we may move processes there. */
+static unsigned handed_on(const char *base, unsigned wanted) {
+    AUTO_TEXT list = {0};
+    AUTO_FD directory = sys_openat(AT_FDCWD, base, O_RDONLY | O_DIRECTORY, 0);
+    unsigned have = 0;
+    if (directory < 0 || read_whole(directory, "cgroup.subtree_control", &list) < 0 || !list.data)
+        return 0;
+    for (size_t i = 0; i < ARRAY_SIZE(controllers); i++)
+        if (wanted & controllers[i].bit && has_word(list.data, " \n", controllers[i].name))
+            have |= controllers[i].bit;
+    return have;
+}
+
+/* Version 2: a group can be made for a controller only where the parent hands it on, which one with processes of its
+ * own does not. So beside or above the host's own, as near as it may be; who may move processes at the place where
+ * both meet may move them from the one to the other. */
+static unsigned make_unified(struct cgroup *cgroup, unsigned wanted, struct cgroup_refusals *refusals) {
+    struct place place;
+    char base[2 * PATH_MAX], procs[2 * PATH_MAX + 16];
+    if (!place_find(NULL, &place))
+        return 0;
+    size_t mount_size = strlen(place.mount);
+    snprintf(base, sizeof(base), "%s%s", place.mount, strcmp(place.own, "/") == 0 ? "" : place.own);
+    for (;;) {
+        unsigned have = handed_on(base, wanted);
+        snprintf(procs, sizeof(procs), "%s/cgroup.procs", base);
+        int result = have ? sys_faccessat(AT_FDCWD, procs, W_OK, AT_EACCESS) : -ENOENT;
+        if (result >= 0)
+            result = cgroup_make(cgroup, base);
+        if (result >= 0) {
+            cgroup->controllers = have;
+            cgroup->is_unified = true;
+            return have;
+        }
+        if (have)
+            refuse(refusals, have, result, "making a control group in", base);
+        char *slash = strrchr(base, '/');
+        if (!slash || (size_t)(slash - base) < mount_size)
+            return 0;
+        *slash = '\0';
+    }
+}
+
+static unsigned make_legacy(struct cgroup *cgroup, size_t index, struct cgroup_refusals *refusals) {
+    struct place place;
+    char base[2 * PATH_MAX];
+    if (!place_find(controllers[index].name, &place))
+        return 0;
+    snprintf(base, sizeof(base), "%s%s", place.mount, strcmp(place.own, "/") == 0 ? "" : place.own);
+    int result = cgroup_make(cgroup, base);
+    if (result < 0) {
+        refuse(refusals, controllers[index].bit, result, "making a control group in", base);
+        return 0;
+    }
+    return cgroup->controllers = controllers[index].bit;
+}
+
+unsigned cgroups_make(struct cgroups *cgroups, unsigned wanted, struct cgroup_refusals *ret_refusals) {
+    unsigned have = 0;
+    *cgroups = (struct cgroups){.killed = -1};
+    *ret_refusals = (struct cgroup_refusals){0};
+    for (size_t i = 0; i < ARRAY_SIZE(controllers); i++)
+        refuse(ret_refusals, wanted & controllers[i].bit, -EOPNOTSUPP,
+               "finding a control group that can be used and has the controller", controllers[i].name);
+    have |= make_unified(&cgroups->items[0], wanted, ret_refusals);
+    cgroups->count += have != 0;
+    for (size_t i = 0; i < ARRAY_SIZE(controllers); i++) {
+        if (!(wanted & ~have & controllers[i].bit))
+            continue;
+        unsigned made = make_legacy(&cgroups->items[cgroups->count], i, ret_refusals);
+        have |= made;
+        cgroups->count += made != 0;
+    }
+    return have;
+}
+
+/* ------------------------------------------------------------------------------------------------------- using */
+
+static int limit_memory(const struct cgroup *cgroup, uint64_t bytes) {
+    int result = write_number(cgroup->fd, cgroup->is_unified ? "memory.max" : "memory.limit_in_bytes", bytes);
+    if (result < 0)
+        return result;
+    /* A limit of memory that lets it go to swap is none; kernels without swap have no such file. */
+    result = cgroup->is_unified ? write_number(cgroup->fd, "memory.swap.max", 0)
+                                : write_number(cgroup->fd, "memory.memsw.limit_in_bytes", bytes);
+    if (result < 0 && result != -ENOENT)
+        return result;
+    if (cgroup->is_unified) /* all or none: half a pipeline is of no use. Since Linux 4.19. */
+        (void)write_number(cgroup->fd, "memory.oom.group", 1);
+    return 0;
+}
+
+/* Version 1 kills one process only; that it does is told by an eventfd. */
+static int watch_kills(struct cgroups *cgroups, const struct cgroup *cgroup) {
+    char line[32];
+    AUTO_FD source = sys_openat(cgroup->fd, "memory.oom_control", O_RDONLY, 0);
+    AUTO_FD control = sys_openat(cgroup->fd, "cgroup.event_control", O_WRONLY, 0);
+    AUTO_FD event = sys_eventfd();
+    if (source < 0 || control < 0 || event < 0)
+        return source < 0 ? source : control < 0 ? control : event;
+    snprintf(line, sizeof(line), "%d %d", event, source);
+    int result = fd_write_all(control, line, strlen(line));
+    if (result >= 0)
+        cgroups->killed = TAKE_FD(event);
+    return result;
+}
+
+int cgroups_limit(struct cgroups *cgroups, uint64_t memory_bytes, uint64_t processes) {
+    int result = 0;
+    for (size_t i = 0; i < cgroups->count && result >= 0; i++) {
+        const struct cgroup *cgroup = &cgroups->items[i];
+        if (memory_bytes && cgroup->controllers & CGROUP_MEMORY)
+            result = limit_memory(cgroup, memory_bytes);
+        if (result >= 0 && memory_bytes && cgroup->controllers & CGROUP_MEMORY && !cgroup->is_unified)
+            result = watch_kills(cgroups, cgroup);
+        if (result >= 0 && processes && cgroup->controllers & CGROUP_PROCESSES)
+            result = write_number(cgroup->fd, "pids.max", processes);
+    }
+    return result;
+}
+
+void cgroups_note_shortage(struct cgroups *cgroups) {
+    uint64_t count;
+    (void)sys_read(cgroups->killed, &count, sizeof(count));
+    cgroups->shortages++;
+}
+
+void cgroups_usage(const struct cgroups *cgroups, struct proc_usage *usage) {
+    for (size_t i = 0; i < cgroups->count; i++) {
+        const struct cgroup *cgroup = &cgroups->items[i];
+        if (cgroup->controllers & CGROUP_MEMORY) {
+            usage->memory_kills = (uint32_t)read_number(
+                cgroup->fd, cgroup->is_unified ? "memory.events" : "memory.oom_control", "oom_kill");
+            usage->memory_kills = MAX(usage->memory_kills, cgroups->shortages);
+            usage->memory_peak_bytes = read_number(
+                cgroup->fd, cgroup->is_unified ? "memory.peak" : "memory.max_usage_in_bytes", "");
+        }
+        if (cgroup->controllers & CGROUP_PROCESSES)
+            usage->processes_refused = (uint32_t)read_number(cgroup->fd, "pids.events", "max");
+    }
+}
+
+void cgroup_remove_path(const char *path) {
+    /* A process that has just been killed may still be on its way out of it. */
+    for (int attempt = 0; attempt < REMOVE_TRIES; attempt++) {
+        if (sys_unlinkat(AT_FDCWD, path, AT_REMOVEDIR) != -EBUSY)
+            return;
+        (void)poll(NULL, 0, REMOVE_WAIT_MS);
+    }
+}
+
+void cgroups_remove(struct cgroups *cgroups) {
+    if (cgroups->count > 0)
+        fd_close(TAKE_FD(cgroups->killed));
+    while (cgroups->count > 0) {
+        struct cgroup *cgroup = &cgroups->items[--cgroups->count];
+        cgroup_remove_path(cgroup->path);
+        cgroup_close(cgroup);
+    }
+}
