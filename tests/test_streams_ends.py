@@ -1,6 +1,7 @@
 """How the two ends of a stream come and go: reopened, never opened, left early, handed on, misused.
 
-Said of plain shell (mkfifo and `&`); dgsh-tee and pipexec hand out open descriptors, of which none of this can be asked.
+What is said of plain shell (mkfifo and `&`) was seen with these very programs. pipexec and dgsh hand out open descriptors, so that
+no open hangs, an output goes on when it is opened again, and an input that is opened again gets what is left.
 """
 import os
 import subprocess
@@ -21,7 +22,7 @@ TWICE = "read {<in|} get 0 200000 close 0 read {<in|} get 1 300000 end 1"
 
 
 def test_input_again_from_a_file(host):
-    """From its start. Shell: the second open gets what the first left in the pipe, or waits for ever."""
+    """From its start. Shell: the second open gets what the first left in the pipe, or waits for ever. pipexec: what is left."""
     host.write("in", pattern(300000))
     host.users(TWICE)
     host.users("read {<in|} get 0 300000 end 0 close 0 read {<in|} get 1 300000 end 1 read {<in|} get 2 10")
@@ -48,7 +49,7 @@ def test_input_again_from_a_program(host):
 
 
 def test_a_look_that_reads_nothing_does_not_count(host):
-    """Programs open a file to see whether they can, and then again. Shell: the writer dies of SIGPIPE in between."""
+    """Programs open a file to see whether they can, and then again. Shell: the writer dies of SIGPIPE if it writes in between."""
     host.users("write {>x|} put 0 300000", "read {<x|} close 0 read {<x|} get 1 300000 end 1")
     host.users("write {>x|} close 0 write {>x|} put 1 300000", "read {<x|} get 0 300000 end 0")
     # All of it lies in the pipe of the look, and its end was told.
@@ -72,7 +73,7 @@ def test_two_reads_at_once(host):
 
 
 def test_output_again_goes_on(host):
-    """Shell: the reader sees the end at the first close, and the second open waits for ever."""
+    """Shell: a reader that looks in between sees the end, and the second open waits for ever. pipexec: goes on."""
     again = "write {>x|} put 0 100000 close 0 write {>x|} put 1 100000 close 1 write {>x|} put 2 1"
     host.users(again, "read {<x|} get 0 100000 again 0 get 0 100000 again 0 get 0 1 end 0")
     host.users(again)
@@ -92,7 +93,8 @@ def test_output_again_after_a_sleep(host):
 
 
 def test_end_that_a_writer_lives_on_after(host):
-    """It waits for what its reader makes of all of it. Shell: goes well; here all stands still first."""
+    """It waits for what its reader makes of all of it. Shell: goes well; here all stands still first. pipexec: hangs, if it
+    was opened as /dev/fd/N, for the descriptor itself stays open."""
     host.users("write {>x|} put 0 1000 close 0 read {<y|} get 1 1000 end 1", "read {<x|} get 0 1000 end 0 write {>y|} put 1 1000")
 
 
@@ -123,7 +125,7 @@ def test_standard_output_by_its_name(host):
 
 
 def test_input_never_opened(host):
-    """Shell: the writer waits in open() for ever."""
+    """Shell: the writer waits in open() for ever. pipexec: its writer dies of SIGPIPE, and that is a failure."""
     host.write("in", pattern(3_000_000))
     host.ok("true {<in|}")
     host.ok("true {<in|}", "in=-", data=pattern(3_000_000))
@@ -135,7 +137,7 @@ def test_input_never_opened_of_a_program(host):
 
 
 def test_output_never_opened(host):
-    """Shell: the reader waits in open() for ever."""
+    """Shell: the reader waits in open() for ever. pipexec: it reads nothing, and all is well."""
     host.fails("true {>x|}", "cat {<x|}", says="'true' ended well without opening the stream 'x'")
     host.fails("true {>x|}", says="'true' ended well without opening the stream 'x'")
     host.ok("--optional", "x", "true {>x|}", "cat {<x|}")
@@ -157,7 +159,7 @@ def test_empty_input(host):
 
 
 def test_died_before_opening(host):
-    """Shell: whoever is on the other side waits for ever."""
+    """Shell: whoever is on the other side waits for ever. pipexec: ends, with 1."""
     host.fails("sh -c 'exit 3' sh {>x|}", "cat {<x|} >{y}", status=3, says="'sh' failed with exit status 3")
     host.fails(host.user("write {>x|} put 0 3000000"), "sh -c 'exit 3' sh {<x|}", status=3, says="'sh' failed with exit status 3")
     assert host.names() == []
@@ -165,7 +167,7 @@ def test_died_before_opening(host):
 
 @pytest.mark.parametrize("death, status", [("exit 3", 3), ("signal 9", 137), ("signal 11", 139)])
 def test_died_in_the_middle(host, death, status):
-    """Shell: the reader takes what it got for all, ends well, and so does the script."""
+    """Shell: the reader takes what it got for all, ends well, and so does the script. pipexec: the same, but ends with 1."""
     host.fails(host.user("write {>x|} put 0 100000 " + death), "cat {<x|} >{y}", status=status, says="pipe_user")
     host.fails(host.user("write {>x|} put 0 100000 " + death), status=status, says="pipe_user")
     assert host.names() == []
@@ -175,6 +177,7 @@ def test_died_in_the_middle(host, death, status):
 
 
 def test_head(host):
+    """Shell: goes well (141 with pipefail). pipexec: ends with 1."""
     assert host.ok("seq 100000000 >{x|}", "head -n 1 {<x|}") == b"1\n"
     assert host.ok("seq 100000000 >{x|}", "head -n 1 <{x|}") == b"1\n"
     assert host.ok("sh -c 'seq 100000000 >$1; exit $?' sh {>x|}", "head -n 1 {<x|}") == b"1\n"
@@ -201,7 +204,7 @@ def test_what_nobody_reads_is_not_fetched(host):
 
 
 def test_one_of_two_readers_leaves(host):
-    """The other one still gets everything."""
+    """The other one still gets everything. Shell, pipexec: of `tee`, the other one gets a part, and takes it for all."""
     host.users("write {>x|} put 0 5000000", "read {<x|} get 0 1", "read {<x|} get 0 5000000 end 0")
 
 
@@ -235,7 +238,7 @@ def test_a_child_goes_on_writing(host):
 
 @pytest.mark.parametrize("orphan", ["write {>x|} put 0 10 child exit 0 rest pause", "write {>x|} put 0 10 daemon pause"])
 def test_a_child_that_only_holds_it(host, orphan):
-    """Shell: the reader waits for the daemon's end."""
+    """Shell, pipexec: the reader waits for the daemon's end."""
     host.users(orphan, "read {<x|} get 0 10 end 0")
     host.users(orphan)
     assert host.read("x") == pattern(10)
@@ -290,7 +293,7 @@ def test_an_output_that_is_read(host):
     "write {>x|} put 0 10 unlink {>x|}",
 ])
 def test_replaced_by_another_file(host, steps):
-    """Shell: the reader waits for ever, or the file is lost."""
+    """Shell: the reader waits for ever, or the file is lost, unless both had opened the pipe before."""
     host.fails(host.user(steps), "cat {<x|} >{y}", says="put something else in the place of the stream 'x': drop the bar from the mark, {>x}")
     host.fails(host.user(steps), says="put something else in the place of the stream 'x'")
 

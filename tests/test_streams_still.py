@@ -1,7 +1,7 @@
 """What stands still for good is told, and nothing else ever is.
 
-Who must not be told ends by the call's deadline here, long after many looks: 124, where a verdict would be 123. Plain shell
-waits for ever in each of these; so do dgsh-tee and pipexec.
+Who must not be told ends by the call's deadline here, long after many looks: 124, where a verdict would be 123. In plain shell, and
+with pipexec, what is told here waits for ever; dgsh refuses a cycle.
 """
 import os
 import pty
