@@ -109,17 +109,21 @@ static bool filled_files(const struct run_program *program, struct text *text) {
     const spile_call *call = program->call;
     uint64_t limit = call->options.limits.file_bytes;
     struct statfs status;
-    if (!limit)
-        return false;
-    if (cell_containment(call->cell) != SPILE_CONTAINMENT_NAMESPACE) {
-        if (!died_of(program, SIGXFSZ))
-            return false;
+    bool is_namespace = cell_containment(call->cell) == SPILE_CONTAINMENT_NAMESPACE;
+    if (limit && !is_namespace && died_of(program, SIGXFSZ)) {
         text_printf(text, "%s wrote a file that is larger than the memory limit of %llu bytes", program->label,
                     (unsigned long long)limit);
         return true;
     }
-    if (fstatfs(cell_root_fd(call->cell), &status) < 0 || status.f_bavail > 0)
+    if ((!limit && is_namespace) || fstatfs(cell_root_fd(call->cell), &status) < 0 || status.f_bavail > 0)
         return false;
+    if (!is_namespace) {
+        text_printf(text,
+                    "%s failed with '%s' full, which holds the files of the call here (%llu MB; see spile doctor)",
+                    program->label, cell_root_path(call->cell),
+                    (unsigned long long)status.f_blocks * (unsigned long long)status.f_bsize >> 20);
+        return true;
+    }
     text_printf(text, "%s failed with the call's files at their memory limit of %llu bytes", program->label,
                 (unsigned long long)limit);
     return true;

@@ -423,11 +423,13 @@ int cell_send(struct cell *cell, const struct wire_header *header, const void *b
     }
 }
 
-static int spec_to_memory(const struct proc_spec *spec, size_t size, int *ret_fd) {
+static int spec_to_memory(const struct cell *cell, const struct proc_spec *spec, size_t size, int *ret_fd) {
     AUTO_FREE char *body = memory_new(size);
     if (!body)
         return -ENOMEM;
     AUTO_FD memory = sys_memfd_create("spile-spawn");
+    if (memory == -EPERM || memory == -ENOSYS) /* a seccomp filter */
+        memory = sys_openat(cell->root, ".", O_TMPFILE | O_RDWR, 0600);
     if (memory < 0)
         return memory;
     wire_pack(spec, body);
@@ -459,7 +461,7 @@ static int spawn_supervised(struct cell *cell, const struct proc_spec *spec, uin
         return cell_send(cell, &header, body, size, fds, fd_count);
     }
     AUTO_FD memory = -1;
-    int result = spec_to_memory(spec, size, &memory);
+    int result = spec_to_memory(cell, spec, size, &memory);
     if (result < 0)
         return result;
     fds[fd_count++] = memory;
