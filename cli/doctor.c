@@ -125,8 +125,7 @@ static int tell_person(const spile_doctor *found) {
     static const char *const meanings[] = {
         [SPILE_CONTAINMENT_AUTO] = "",
         [SPILE_CONTAINMENT_NAMESPACE] =
-            "namespace: programs run in namespaces of their own; the kernel ends all with the "
-            "call",
+            "namespace: programs run in namespaces of their own, which the kernel ends with the call",
         [SPILE_CONTAINMENT_REAPER] =
             "reaper: a supervisor collects and ends what programs leave; files are in /dev/shm",
         [SPILE_CONTAINMENT_NONE] = "none: programs are plain children; files are in /dev/shm",

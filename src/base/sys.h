@@ -79,6 +79,15 @@
 #define FAULT_SHORT (-1)
 #endif
 
+/* As getdents64(2) fills them in. */
+struct sys_entry {
+    uint64_t inode;
+    int64_t offset;
+    unsigned short size;
+    unsigned char type;
+    char name[];
+};
+
 /* acquire */
 #define sys_openat(dir, path, flags, mode) SYS_ACQUIRE("openat", openat(dir, path, (flags) | O_CLOEXEC, mode))
 #define sys_mkdirat(dir, path, mode) SYS_ACQUIRE("mkdirat", mkdirat(dir, path, mode))

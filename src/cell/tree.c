@@ -12,21 +12,12 @@ static const char *const bases[] = {"/dev/shm", "/tmp"};
 
 enum { MAKE_ATTEMPTS = 16, STUCK_WALKS = 3 };
 
-/* As getdents64(2) fills them in. */
-struct entry {
-    uint64_t inode;
-    int64_t offset;
-    unsigned short size;
-    unsigned char type;
-    char name[];
-};
-
 /* The entries of an open directory, one after the other, without an allocation: a cell is emptied after every call. */
 struct walk {
     int directory;
     bool has_begun;
     ssize_t place, size;
-    alignas(8) char buffer[2048];
+    alignas(struct sys_entry) char buffer[2048];
 };
 
 static bool is_dot(const char *name) {
@@ -51,7 +42,7 @@ static const char *walk_next(struct walk *walk, int *ret_error) {
                 return NULL;
             }
         }
-        const struct entry *entry = (const struct entry *)(walk->buffer + walk->place);
+        const struct sys_entry *entry = (const void *)(walk->buffer + walk->place);
         walk->place += entry->size;
         if (!is_dot(entry->name))
             return entry->name;

@@ -64,14 +64,7 @@ static void reset_signals(void) {
 
 /* Without close_range (a kernel or a seccomp profile older than it) everything open is looked up. */
 static int close_listed(int first, int keep) {
-    struct entry {
-        uint64_t inode;
-        int64_t offset;
-        unsigned short length;
-        unsigned char type;
-        char name[];
-    };
-    _Alignas(struct entry) char buffer[2048];
+    _Alignas(struct sys_entry) char buffer[2048];
     int directory = sys_raw_open("/proc/self/fd", O_RDONLY | O_DIRECTORY);
     if (directory < 0)
         return directory;
@@ -80,14 +73,14 @@ static int close_listed(int first, int keep) {
         if (size <= 0)
             break;
         for (long place = 0; place < size;) {
-            const struct entry *entry = (const struct entry *)(const void *)(buffer + place);
+            const struct sys_entry *entry = (const void *)(buffer + place);
             int fd = 0;
             for (const char *c = entry->name; *c >= '0' && *c <= '9'; c++)
                 fd = fd * 10 + (*c - '0');
             /* Marked, not closed: closing would disturb the walk. The directory itself is marked from birth. */
             if (fd >= first && fd != keep)
                 (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
-            place += entry->length;
+            place += entry->size;
         }
     }
     return 0; /* it closes itself at the exec */

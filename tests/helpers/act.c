@@ -134,6 +134,21 @@ static int kill_everything(void) {
     return 5;
 }
 
+/* What concerns the cell, or -1. */
+static int act_on_cell(const char *act, char **arguments) {
+    if (strcmp(act, "fill") == 0)
+        return fill(arguments[0], strtoul(arguments[1], NULL, 10));
+    if (strcmp(act, "mounts") == 0)
+        return count_mounts();
+    if (strcmp(act, "harm") == 0)
+        return harm(arguments[0]);
+    if (strcmp(act, "lock") == 0)
+        return lock_away();
+    if (strcmp(act, "kill") == 0)
+        return kill_everything();
+    return -1;
+}
+
 int main(int argc, char **argv) {
     const char *act = argc > 1 ? argv[1] : "show";
     if (strcmp(act, "exit") == 0)
@@ -151,15 +166,6 @@ int main(int argc, char **argv) {
         return write(STDOUT_FILENO, "p", 1) == 1 ? wait_long() : 1;
     if (strcmp(act, "daemon") == 0)
         return leave_daemon();
-    if (strcmp(act, "fill") == 0)
-        return fill(argv[2], strtoul(argv[3], NULL, 10));
-    if (strcmp(act, "mounts") == 0)
-        return count_mounts();
-    if (strcmp(act, "harm") == 0)
-        return harm(argv[2]);
-    if (strcmp(act, "lock") == 0)
-        return lock_away();
-    if (strcmp(act, "kill") == 0)
-        return kill_everything();
-    return show(argc, argv);
+    int result = act_on_cell(act, argv + 2);
+    return result >= 0 ? result : show(argc, argv);
 }
