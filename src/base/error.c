@@ -62,6 +62,11 @@ int error_kind_errno(spile_error_kind kind, int number) {
     case SPILE_ERROR_INPUT:
     case SPILE_ERROR_OUTPUT:
     case SPILE_ERROR_SYSTEM:
+    case SPILE_ERROR_ENDPOINT:
+    case SPILE_ERROR_ENDED:
+    case SPILE_ERROR_REPLY:
+    case SPILE_ERROR_STEP:
+    case SPILE_ERROR_TEXT:
         break;
     case SPILE_ERROR_PROMISE:
         return -EOPNOTSUPP;
@@ -109,6 +114,11 @@ const char *spile_error_kind_name(spile_error_kind kind) {
         [SPILE_ERROR_STREAM] = "stream",
         [SPILE_ERROR_SYSTEM] = "system",
         [SPILE_ERROR_PROMISE] = "promise",
+        [SPILE_ERROR_ENDPOINT] = "endpoint",
+        [SPILE_ERROR_ENDED] = "ended",
+        [SPILE_ERROR_REPLY] = "reply",
+        [SPILE_ERROR_STEP] = "step",
+        [SPILE_ERROR_TEXT] = "text",
     };
     return (size_t)kind < ARRAY_SIZE(names) && names[kind] ? names[kind] : "unknown";
 }

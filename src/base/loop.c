@@ -139,6 +139,19 @@ static void loop_destroy(spile_loop *loop) {
     free(loop);
 }
 
+/* Each once; some leave at that, and take others along. */
+static void cancel_users(spile_loop *loop) {
+    for (struct loop_link *link = loop->users.next; link != &loop->users;) {
+        struct loop_user *user = CONTAINER_OF(link, struct loop_user, link);
+        link = link->next;
+        if (!user->is_cancelled) {
+            user->is_cancelled = true;
+            user->cancel(user);
+            link = loop->users.next;
+        }
+    }
+}
+
 spile_loop *spile_loop_free(spile_loop *loop) {
     if (!loop)
         return NULL;
@@ -147,10 +160,7 @@ spile_loop *spile_loop_free(spile_loop *loop) {
         return NULL;
     }
     if (!loop->is_dead) {
-        for (struct loop_link *link = loop->users.next; link != &loop->users; link = link->next) {
-            struct loop_user *user = CONTAINER_OF(link, struct loop_user, link);
-            user->cancel(user);
-        }
+        cancel_users(loop);
         while (loop->user_count > 0)
             (void)spile_loop_step(loop, NS_FOREVER);
     }

@@ -50,7 +50,8 @@ struct loop_user {
     struct loop_link link;
     spile_loop *loop;                       /* NULL while not joined */
     void (*woken)(struct loop_user *user);  /* after loop_wake, in the loop's thread */
-    void (*cancel)(struct loop_user *user); /* the loop is about to be freed: end soon */
+    void (*cancel)(struct loop_user *user); /* the loop is about to be freed: end soon, or leave at once */
+    bool is_cancelled;
 };
 void loop_join(spile_loop *loop, struct loop_user *user);
 void loop_leave(struct loop_user *user);

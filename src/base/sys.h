@@ -20,6 +20,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -33,6 +34,7 @@
 #include <sys/timerfd.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 #ifndef __GLIBC__
 #include <linux/stat.h> /* struct statx, which musl has only since 1.2.4 */
@@ -120,6 +122,12 @@ struct sys_entry {
 #define sys_dup_cloexec(fd, lowest) SYS_ACQUIRE("dup", fcntl(fd, F_DUPFD_CLOEXEC, lowest))
 #define sys_fcntl(fd, command, argument) SYS_ACQUIRE("fcntl", fcntl(fd, command, argument))
 #define sys_ioctl(fd, request, argument) SYS_ACQUIRE("ioctl", ioctl(fd, request, argument))
+#define sys_tcgetattr(fd, modes) SYS_ACQUIRE("tcgetattr", tcgetattr(fd, modes))
+#define sys_tcsetattr(fd, modes) SYS_ACQUIRE("tcsetattr", tcsetattr(fd, TCSANOW, modes))
+#define sys_socket(family, type) SYS_ACQUIRE("socket", socket(family, (type) | SOCK_CLOEXEC, 0))
+#define sys_connect(fd, address, size) SYS_ACQUIRE("connect", connect(fd, address, size))
+#define sys_getsockopt(fd, level, name, value, size) SYS_ACQUIRE("getsockopt", getsockopt(fd, level, name, value, size))
+#define sys_setsockopt(fd, level, name, value, size) SYS_ACQUIRE("setsockopt", setsockopt(fd, level, name, value, size))
 #define sys_flock(fd, operation) SYS_ACQUIRE("flock", flock(fd, operation))
 #define sys_pipe2(fds, flags) SYS_ACQUIRE("pipe2", pipe2(fds, (flags) | O_CLOEXEC))
 #define sys_socketpair(type, fds) SYS_ACQUIRE("socketpair", socketpair(AF_UNIX, (type) | SOCK_CLOEXEC, 0, fds))
@@ -148,6 +156,8 @@ int __clone(int (*function)(void *), void *stack, int flags, void *argument, ...
 #define sys_chdir(path) SYS_ACQUIRE("chdir", chdir(path))
 #define sys_unshare(flags) SYS_ACQUIRE("unshare", unshare(flags))
 #define sys_setsid() SYS_ACQUIRE("setsid", setsid())
+/* Of a session's first process: descriptor `fd` becomes what hangs it up, and what its terminal's keys interrupt. */
+#define sys_raw_control(fd) SYS_ACQUIRE("TIOCSCTTY", (int)syscall(SYS_ioctl, fd, TIOCSCTTY, 0))
 #define sys_setrlimit(resource, limit) SYS_ACQUIRE("setrlimit", setrlimit(resource, limit))
 #define sys_execve(path, argv, envp) SYS_ACQUIRE("execve", execve(path, argv, envp))
 #define sys_close_range(first, last, flags) \

@@ -191,6 +191,11 @@ int spile_result_exit_status(const spile_result *result) {
     case SPILE_ERROR_MISSING:
     case SPILE_ERROR_SYSTEM:
     case SPILE_ERROR_PROMISE:
+    case SPILE_ERROR_ENDPOINT: /* these and what follows are no call's */
+    case SPILE_ERROR_ENDED:
+    case SPILE_ERROR_REPLY:
+    case SPILE_ERROR_STEP:
+    case SPILE_ERROR_TEXT:
         break;
     }
     return 125;

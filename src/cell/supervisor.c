@@ -263,7 +263,7 @@ static int start_program(struct supervisor *cell, struct program *program, struc
         .argv = strings + WIRE_BEFORE_ARGV,
         .envp = strings + WIRE_BEFORE_ARGV + spawn->argv_count + 1,
         .fd_count = 3,
-        .flags = spawn->flags & EXEC_NEW_SESSION,
+        .flags = spawn->flags & (EXEC_NEW_SESSION | EXEC_CONTROL_TERMINAL),
         .limits = spawn->limits,
         .place = *strings[2] ? strings[2] : NULL,
     };

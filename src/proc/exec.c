@@ -197,6 +197,8 @@ NO_RETURN_SEEN static int child_prepare(struct child *child) {
         return result;
     child->stage = PROC_STAGE_STDIO;
     result = place_fds(plan);
+    if (result >= 0 && plan->flags & EXEC_CONTROL_TERMINAL)
+        result = sys_raw_control(0);
     if (result < 0)
         return result;
     child->stage = PROC_STAGE_CWD;

@@ -8,6 +8,7 @@ enum { EXEC_FD_MAX = 5, EXEC_GROUP_MAX = 2 };
 
 enum {
     EXEC_NEW_SESSION = PROC_NEW_SESSION,
+    EXEC_CONTROL_TERMINAL = PROC_CONTROL_TERMINAL,
     EXEC_RESET_SIGNALS = 1u << 1,   /* all dispositions become default: the parent has handlers or ignores some */
     EXEC_DIE_WITH_PARENT = 1u << 2, /* killed when the starting thread ends */
     EXEC_NO_CORE = 1u << 4,         /* no core dump: a supervisor has its programs inherit that */

@@ -70,7 +70,7 @@ int plain_spawn(spile_loop *loop, const struct proc_spec *spec, struct proc *pro
         .cwd = spec->cwd,
         .fds = {spec->stdio[0], spec->stdio[1], spec->stdio[2]},
         .fd_count = 3,
-        .flags = (spec->flags & PROC_NEW_SESSION) | EXEC_RESET_SIGNALS | EXEC_NO_CORE,
+        .flags = (spec->flags & (PROC_NEW_SESSION | PROC_CONTROL_TERMINAL)) | EXEC_RESET_SIGNALS | EXEC_NO_CORE,
         .limits = spec->limits,
     };
     AUTO_FD pidfd = -1;

@@ -5,7 +5,8 @@
 #include "base/loop.h"
 
 enum {
-    PROC_NEW_SESSION = 1u << 0, /* setsid: no controlling terminal, own process group */
+    PROC_NEW_SESSION = 1u << 0,      /* setsid: no controlling terminal, own process group */
+    PROC_CONTROL_TERMINAL = 1u << 6, /* with that: its standard input becomes its controlling terminal */
     /* What spares the host from being woken; a back end may ignore it: */
     PROC_TELL_LATE = 1u << 8,   /* the start may be told with the end */
     PROC_HOLD_OUTPUT = 1u << 9, /* stdio[1] and stdio[2] are pipes that may hang up only once the end was told */

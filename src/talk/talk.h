@@ -1,0 +1,167 @@
+/* What the files of a talk share.
+ *
+ *   talk.c      life: opening, closing, what it is
+ *   endpoint.c  the text that names the other side
+ *   connect.c   how it is reached: paths, FIFOs, sockets, descriptors
+ *   tty.c       terminals: modes, locks, serial settings
+ *   child.c     child programs
+ *   channel.c     bytes in and out, on the loop
+ *   codec.c, lines.c, buffer.c   bytes, lines and text
+ *   read.c, write.c              what the caller reads and writes
+ *   ask.c, question.c, reply.c   questions and their replies
+ *
+ * All of it runs in the thread that uses the talk, inside a step of its loop or between two. What happens is noted in
+ * `news` and told at the very end of whatever the loop called (channel_tell), so that the caller may free the talk
+ * there.
+ */
+#pragma once
+
+#include "base/error.h"
+#include "base/forkguard.h"
+#include "base/loop.h"
+#include "talk/buffer.h"
+#include "talk/codec.h"
+#include "talk/endpoint.h"
+#include "talk/lines.h"
+#include "talk/tty.h"
+
+struct talk_child;
+struct talk_connect;
+struct talk_ask;
+
+enum { TALK_NEW = 0, QUEUE_MAX = 1 << 20 };
+
+/* One or two descriptors that are ours. */
+struct talk_channel {
+    int in_fd, out_fd; /* -1: none; may be the same */
+    bool in_is_socket, out_is_socket;
+    bool out_is_pipe; /* a write may raise SIGPIPE */
+    bool is_terminal; /* what a hang-up says is an end */
+    bool is_master;   /* of a child's terminal */
+    struct loop_fd in, out;
+};
+
+struct spile_talk {
+    struct forkguard_node guard;
+    bool is_dead; /* of the parent of a fork */
+    struct endpoint endpoint;
+    spile_talk_options options; /* its strings are not the caller's any more */
+    char *eol, *prompt;
+
+    spile_loop *loop;
+    bool owns_loop;
+    struct loop_user loop_user;
+    unsigned news;
+    struct loop_timer announce; /* that it was open at once */
+    spile_talk_state state;
+    spile_error *error; /* why it failed */
+
+    struct talk_connect *connect; /* while it is being opened */
+    struct talk_child *child;
+    int64_t pid;
+    int status; /* as of waitpid */
+    bool has_exited;
+    struct talk_channel channel;
+    struct tty tty;
+    bool in_ended;  /* nothing more will come */
+    int out_error;  /* negative errno: nothing more can be written */
+    bool wants_end; /* nothing more will be written */
+    bool has_ended_out;
+
+    struct codec codec;
+    struct lines lines;
+    struct buffer in;  /* arrived and not read */
+    struct buffer out; /* to be written */
+    struct text text;  /* what was read last, decoded */
+    const char *raw;   /* its bytes */
+    size_t raw_size;
+    uint64_t bytes_in, bytes_out, arrived_ns;
+
+    size_t line_out; /* bytes of a line that was written without its end */
+
+    /* asking */
+    struct talk_ask *asks; /* in turn; those that are done wait to be told */
+    struct talk_ask *late; /* one whose reply did not come in time */
+    struct text unasked;
+    bool awaits_prompt; /* the first one */
+    bool is_cancelling; /* no more questions */
+    pthread_mutex_t turn_mutex;
+    pthread_cond_t turn_changed;
+    struct ask_turn *turns; /* threads in turn, the first one asks */
+};
+
+/* talk.c */
+/* The one setter. */
+void talk_set_state(spile_talk *talk, spile_talk_state state);
+/* It has a channel: it is open. */
+int talk_opened(spile_talk *talk);
+/* It failed for good; takes the error over. */
+void talk_fail(spile_talk *talk, spile_error *error);
+/* Fails a function on a talk that can't be used any more; 0 where it can. */
+int talk_check(const spile_talk *talk);
+/* Lets go of the device; a child is killed. */
+void talk_disconnect(spile_talk *talk);
+
+/* Waiting: a function looks whether it has what it wants, else waits for the loop. */
+struct talk_wait {
+    spile_talk *talk;
+    uint64_t until_ns; /* 0: not at all */
+    bool was_stepped;
+};
+struct talk_wait talk_wait_begin(spile_talk *talk, uint64_t timeout_ns);
+/* Steps once. 0: look again. -EAGAIN, -ETIMEDOUT, -EBUSY, or the loop's error. `at_ns`: a moment at which to look again
+ * anyhow, or NS_FOREVER. */
+int talk_wait_step(struct talk_wait *wait, uint64_t at_ns);
+int talk_timed_out(const spile_talk *talk, int result, const char *what, spile_error **ret_error);
+
+/* connect.c */
+/* Begins to reach the endpoint; it ends in talk_opened or talk_fail, maybe at once. */
+int connect_start(spile_talk *talk);
+void connect_stop(spile_talk *talk);
+
+/* child.c */
+/* An attempt, as in connect.h: 0 (connect_done will be called), or -errno. */
+int child_start(spile_talk *talk, spile_error **ret_error);
+/* The talk is done with it: it is killed if it is still there, and frees itself once all of it is gone. */
+void child_leave(spile_talk *talk);
+/* In the child of a fork: lets its descriptors go. */
+void child_abandon(spile_talk *talk);
+
+/* channel.c*/
+int channel_begin(spile_talk *talk);
+void channel_stop(spile_talk *talk);
+/* Watches for what is wanted now. */
+int channel_update(spile_talk *talk);
+/* Writes what is queued, as far as it goes. */
+void channel_put_out(spile_talk *talk);
+/* Tells the caller what has happened; the talk may be gone afterwards. */
+void channel_tell(spile_talk *talk);
+/* Takes in what has arrived by now. */
+void channel_take_now(spile_talk *talk);
+uint64_t talk_keep_limit(const spile_talk *talk);
+
+/* read.c */
+/* Takes the line that lines_find found and decodes it; a view in `talk->text` or in the buffer. */
+int read_take_line(spile_talk *talk, size_t size, size_t end_size, const char **ret_text, size_t *ret_size,
+                   spile_error **ret_error);
+/* Decodes `size` bytes at the start and takes them with `skip` more; the text is added. Under SPILE_TALK_STRICT what is
+ * no text is escaped, and *ret_is_bad set. */
+int read_add_text(spile_talk *talk, size_t size, size_t skip, bool ends_line, struct text *text, bool *ret_is_bad);
+
+/* write.c */
+/* Queues a line, and writes what goes at once. */
+int write_queue_line(spile_talk *talk, const char *line, spile_error **ret_error);
+/* Why nothing can be written any more. */
+int write_refuse(const spile_talk *talk, spile_error **ret_error);
+/* Whether a child's terminal shows what is typed. */
+bool write_is_echoing(const spile_talk *talk);
+/* Whether a line that is written may come back: shown by its terminal, or by a program that edits lines. */
+bool write_may_echo(const spile_talk *talk);
+
+/* ask.c */
+void ask_init(spile_talk *talk);
+void ask_done(spile_talk *talk);
+/* Bytes came, or the end, or it is open now. */
+void ask_arrived(spile_talk *talk);
+/* Ends all questions, and tells who asked; no more are taken. */
+void ask_cancel_all(spile_talk *talk);

@@ -1,0 +1,207 @@
+/* Talks under injected failures: every call that can fail is made to, once and from there on, with a peer of each kind.
+ * Whatever fails: nothing hangs, nothing is left, and what is said to have gone well has. */
+#include "base/fault.h"
+#include "talk_support.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <termios.h>
+
+enum { PASSES = 3, PATIENCE_S = 20 };
+
+static struct fault_plan *plan;
+
+struct outcome {
+    int result;    /* the first failure, or 0 */
+    bool is_right; /* what was heard is what was to be */
+    bool has_hung;
+    char message[300];
+};
+
+static void note(struct outcome *outcome, int result, spile_error **error) {
+    if (result < 0 && outcome->result == 0) {
+        outcome->result = result;
+        snprintf(outcome->message, sizeof(outcome->message), "%s",
+                 *error ? spile_error_get_message(*error) : strerror(-result));
+    }
+    outcome->has_hung |= result == -ETIMEDOUT;
+    *error = spile_error_free(*error);
+}
+
+/* Opens it, asks a question, says a line and hears it, closes it. */
+static void converse(const char *endpoint, const spile_talk_options *options, struct outcome *outcome) {
+    spile_talk *talk = NULL;
+    spile_error *error = NULL;
+    spile_reply reply = {.size = sizeof(reply)};
+    const char *text = "";
+    size_t size = 0;
+    int result = spile_talk_open(endpoint, options, &talk, &error);
+    note(outcome, result, &error);
+    if (result < 0)
+        return;
+    const spile_ask_options patient = {.size = sizeof(patient), .timeout_ns = PATIENCE_S * NS_PER_SECOND};
+    result = spile_talk_ask(talk,
+                            "\xc3\xa4"
+                            "1",
+                            &patient, &reply, &error);
+    note(outcome, result, &error);
+    outcome->is_right = result == 0 && strcmp(reply.text, "\xc3\xa4"
+                                                          "1") == 0;
+    spile_reply_done(&reply);
+    if (result == 0) {
+        result = spile_talk_write_line(talk, "two", PATIENCE_S * NS_PER_SECOND, &error);
+        note(outcome, result, &error);
+    }
+    if (result == 0) {
+        result = spile_talk_read_line(talk, PATIENCE_S * NS_PER_SECOND, &text, &size, &error);
+        outcome->is_right &= result == SPILE_TALK_WHOLE && strcmp(text, "two") == 0;
+        note(outcome, result == SPILE_TALK_NOTHING ? -ENODATA : result, &error);
+    }
+    result = spile_talk_close(talk, PATIENCE_S * NS_PER_SECOND, &error);
+    note(outcome, result, &error);
+    spile_talk_free(talk);
+}
+
+/* ------------------------------------------------------------------------------ peers */
+
+static void run_pipe(struct outcome *outcome) {
+    converse("pipe: cat", TALK_OPTIONS(.encoding = "latin-1"), outcome);
+}
+
+static void run_pty(struct outcome *outcome) {
+    converse("pty: cat", TALK_OPTIONS(.echo = SPILE_TALK_ECHO_KEEP), outcome);
+}
+
+/* Sends back what comes, until the end. */
+static void *give_back(void *argument) {
+    int fd = *(int *)argument;
+    char bytes[256];
+    for (ssize_t count; (count = read(fd, bytes, sizeof(bytes))) > 0;)
+        if (write(fd, bytes, (size_t)count) != count)
+            break;
+    return NULL;
+}
+
+static void run_socket(struct outcome *outcome) {
+    int fds[2];
+    char endpoint[32];
+    pthread_t thread;
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+    ck_assert_int_eq(pthread_create(&thread, NULL, give_back, &fds[1]), 0);
+    snprintf(endpoint, sizeof(endpoint), "fd:%d", fds[0]);
+    converse(endpoint, TALK_OPTIONS(.encoding = "ISO-8859-15", .eol = "\r\n"), outcome);
+    shutdown(fds[0], SHUT_RDWR);
+    pthread_join(thread, NULL);
+    close(fds[0]);
+    close(fds[1]);
+}
+
+static void run_tcp(struct outcome *outcome) {
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof(address);
+    char endpoint[64];
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_eq(bind(listener, (struct sockaddr *)&address, size), 0);
+    ck_assert_int_eq(listen(listener, 1), 0);
+    ck_assert_int_eq(getsockname(listener, (struct sockaddr *)&address, &size), 0);
+    snprintf(endpoint, sizeof(endpoint), "tcp:127.0.0.1:%d", ntohs(address.sin_port));
+    pid_t pid = fork();
+    if (pid == 0) {
+        int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+        give_back(&fd);
+        _exit(0);
+    }
+    close(listener);
+    converse(endpoint, NULL, outcome);
+    kill(pid, SIGKILL);
+    ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+}
+
+static void run_terminal(struct outcome *outcome) {
+    char path[64];
+    struct termios before, after;
+    pthread_t thread;
+    int master = make_pty(path, sizeof(path)), slave = open(path, O_RDWR | O_NOCTTY | O_CLOEXEC);
+    ck_assert_int_eq(tcgetattr(slave, &before), 0);
+    ck_assert_int_eq(pthread_create(&thread, NULL, give_back, &master), 0);
+    converse(path, TALK_OPTIONS(.baud = 9600), outcome);
+    ck_assert_int_eq(tcgetattr(slave, &after), 0);
+    /* Where putting it back was not made to fail, it is as it was. */
+    ck_assert(plan->key || after.c_lflag == before.c_lflag);
+    close(slave);
+    pthread_join(thread, NULL);
+    close(master);
+}
+
+static void (*const scenarios[])(struct outcome *outcome) = {run_pipe, run_pty, run_socket, run_tcp, run_terminal};
+
+/* ------------------------------------------------------------------------------ failures */
+
+static void check_one(int scenario, const char *place, int code, unsigned occurrence, bool is_onward) {
+    size_t fds = open_fds();
+    struct outcome outcome = {0};
+    scenarios[scenario](&outcome);
+    const char *more = is_onward ? "+" : "";
+    ck_assert_msg(!outcome.has_hung, "%s (%d, %u%s): hangs: %s", place, code, occurrence, more, outcome.message);
+    ck_assert_msg(outcome.result < 0 || outcome.is_right, "%s (%d, %u%s): said to be well, and is not", place, code,
+                  occurrence, more);
+    ck_assert_msg(outcome.result == 0 || *outcome.message, "%s: an error without a message", place);
+    plan->key = 0;
+    ck_assert_msg(open_fds() == fds, "%s (%d, %u%s): %zu descriptors instead of %zu", place, code, occurrence, more,
+                  open_fds(), fds);
+    siginfo_t info = {0};
+    ck_assert_msg(waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 && errno == ECHILD, "%s: a child is left",
+                  place);
+}
+
+static void fail_at(int scenario, const struct fault_entry *entry, int code, unsigned occurrence, bool is_onward) {
+    uint32_t key = entry->key;
+    fault_plan_reset(plan);
+    plan->code = code;
+    plan->occurrence = occurrence;
+    plan->onward = is_onward;
+    plan->key = key;
+    check_one(scenario, entry->place, code, occurrence, is_onward);
+}
+
+START_TEST(every_point) {
+    struct outcome outcome = {0};
+    unsigned points = 0, passes[FAULT_TABLE_SIZE];
+    signal(SIGPIPE, SIG_IGN); /* of the peers here */
+    plan = fault_plan_make();
+    fault_plan_reset(plan);
+    scenarios[_i](&outcome);
+    ck_assert_msg(outcome.result == 0 && outcome.is_right, "%s", outcome.message);
+    for (size_t i = 0; i < FAULT_TABLE_SIZE; i++)
+        passes[i] = plan->table[i].passes;
+    for (size_t i = 0; i < FAULT_TABLE_SIZE; i++) {
+        const struct fault_entry *entry = &plan->table[i];
+        bool is_transfer = entry->class == FAULT_TRANSFER;
+        if (!entry->key || strncmp(entry->place, "supervisor.c", 12) == 0)
+            continue; /* what the supervisor does with its failures is tested with calls */
+        for (unsigned occurrence = 1; occurrence <= MIN(passes[i], (unsigned)PASSES); occurrence++) {
+            points++;
+            fail_at(_i, entry, is_transfer ? EIO : EMFILE, occurrence, false);
+            /* Nor can waiting fail for ever: there is no such error. */
+            if (!strstr(entry->place, "epoll_wait"))
+                fail_at(_i, entry, is_transfer ? EIO : ENOMEM, occurrence, true);
+            if (is_transfer) {
+                fail_at(_i, entry, EINTR, occurrence, false);
+                fail_at(_i, entry, EAGAIN, occurrence, false);
+                fail_at(_i, entry, FAULT_SHORT, occurrence, false);
+            }
+        }
+    }
+    ck_assert_uint_gt(points, 30);
+}
+END_TEST
+
+int main(void) {
+    Suite *suite = suite_create("talk faults");
+    TCase *group = tcase_create("each");
+    tcase_add_loop_test(group, every_point, 0, (int)ARRAY_SIZE(scenarios));
+    tcase_set_timeout(group, 60);
+    suite_add_tcase(suite, group);
+    atexit(scratch_remove);
+    return support_run(suite);
+}
