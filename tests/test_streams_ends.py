@@ -244,6 +244,24 @@ def test_a_child_that_only_holds_it(host, orphan):
     assert host.read("x") == pattern(10)
 
 
+def test_a_child_that_sleeps_goes_on_writing(host):
+    """That everything is at rest for a moment is no end."""
+    host.users("write {>x|} fork child doze 300000 send 0 0 100000 4096 forked", "read {<x|} get 0 100000 end 0")
+    host.users("write {>x|} fork child doze 300000 send 0 0 100000 4096 forked")
+    assert host.read("x") == pattern(100000)
+
+
+def test_a_child_that_writes_when_the_end_was_given(host):
+    """Nobody can take that any more; it must not be lost without a word."""
+    go = host.fifo("go")
+    call = host.start(f"sh -c 'exec 3>$1; (read line <{go}; echo late >&3) & exit 0' sh {{>x|}}",
+                      "sh -c 'cat $1; echo ended; exec sleep 100' sh {<x|}")
+    assert call.stdout.readline() == b"ended\n"
+    go.write_bytes(b"\n")
+    said = call.communicate(timeout=60)[1]
+    assert call.returncode == 123 and b"writes to the stream 'x' after everything stood still" in said, said
+
+
 def test_a_child_reads(host):
     host.users("write {>x|} put 0 500000", "read {<x|} child wait exit 0 rest get 0 500000 end 0")
 

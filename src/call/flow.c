@@ -35,6 +35,8 @@ static const char *fault_text(enum stream_fault fault) {
         return "%s opens the stream '%s' while it still reads it, and a pipe can't be read from two places";
     case STREAM_FAULT_OUTPUT_AGAIN:
         return "%s opens the stream '%s' for writing again after everything stood still and its end was passed on";
+    case STREAM_FAULT_OUTPUT_LATE:
+        return "what %s left running writes to the stream '%s' after everything stood still and its end was passed on";
     case STREAM_FAULT_OUTPUT_READ:
         return "%s reads from the stream '%s', which is its output";
     case STREAM_FAULT_REPLACED:

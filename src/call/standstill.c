@@ -193,15 +193,15 @@ static char *describe(const spile_call *call, const struct cell_look *look) {
 
 /* ------------------------------------------------------------------------------ what follows */
 
-/* A program that has closed its output may be about to open it again, and only sleep in between. */
+/* A program that has closed its output may be about to open it again, and what it left running to write on; either may
+ * only sleep in between. */
 static bool settle(spile_call *call, bool is_proved) {
-    bool is_certain = is_proved || time_now_ns() - call->still_since_ns >= reopen_ns;
     bool has_changed = false;
-    for (struct flow *flow = call->flows; flow; flow = flow->next) {
-        bool has_exited = flow->producer >= 0 && call->programs[flow->producer].is_exited;
-        if (flow->stream && !has_changed && (is_certain || has_exited))
+    if (!is_proved && time_now_ns() - call->still_since_ns < reopen_ns)
+        return false;
+    for (struct flow *flow = call->flows; flow; flow = flow->next)
+        if (flow->stream && !has_changed)
             has_changed = stream_settle(flow->stream) == 1;
-    }
     return has_changed;
 }
 

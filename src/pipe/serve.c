@@ -133,6 +133,8 @@ static const char *fault_text(enum stream_fault fault) {
     case STREAM_FAULT_OUTPUT_AGAIN:
         return "was opened again after its end had come: name the process that writes it, so that only its exit is the "
                "end";
+    case STREAM_FAULT_OUTPUT_LATE:
+        return "was written to after its end had come";
     case STREAM_FAULT_OUTPUT_READ:
         return "was read by the process that is to write it";
     case STREAM_FAULT_REPLACED:

@@ -23,6 +23,7 @@ enum stream_fault {
     STREAM_FAULT_INPUT_AGAIN,  /* opened again, and what it had read is not held any more */
     STREAM_FAULT_TWO_READERS,  /* opened while an earlier open still reads, and the data is not held */
     STREAM_FAULT_OUTPUT_AGAIN, /* opened again after its readers were told the end */
+    STREAM_FAULT_OUTPUT_LATE,  /* written by who still held it when its readers were told the end */
     STREAM_FAULT_OUTPUT_READ,  /* a program reads from the end that it was to write */
     STREAM_FAULT_REPLACED,     /* what stands at the name is no FIFO of ours any more */
 };

@@ -203,6 +203,10 @@ static bool take(struct stream_writer *writer, struct generation *generation, bo
                 stream_fail(stream, STREAM_FAULT_SYSTEM, (int)-size, writer->path);
             return true;
         }
+        if (stream->is_ended) {
+            stream_fail(stream, STREAM_FAULT_OUTPUT_LATE, 0, writer->path);
+            return true;
+        }
         stream_note(stream, &stream->writer_side, (size_t)size);
         if (!is_past)
             stream_pump(stream);
