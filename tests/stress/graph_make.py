@@ -43,6 +43,7 @@ class Story:
         self.written = {name: file.source[2] if file.source else 0 for name, file in self.files.items()}
         self.taken = {}
         self.over = set()  # programs that have exited
+        self.closed = set()  # outputs that were closed for good
         self.contexts = [[Context(p.reads + p.writes, {}, p.steps, "main")] for p in self.programs]
         self.orphaned = set()
         for i, program in enumerate(self.programs):
@@ -69,7 +70,7 @@ class Story:
                 self.make_stream(layer)
         for name, file in self.files.items():
             if not any(name in program.reads for program in self.programs) or file.kind == "stream" and self.chance(0.1):
-                file.sink = None if file.source or file.kind in ("direct", "bar") else self.random.choice(WAYS)
+                file.sink = None if file.source or file.kind in ("direct", "bar") else self.random.choice((*WAYS, "slow"))
         for program in self.programs:
             self.tie(program)
 
@@ -223,10 +224,34 @@ class Story:
             self.taken[j, name] = self.written[name]
             reader.steps.append(("take", self.open(reader, name), self.written[name], 65536))
 
+    def reply(self):
+        """A program closes its output and lives on, for what another one says once it has had all of it."""
+        pairs = [(i, j, there, back) for i, writer in enumerate(self.programs) for there in writer.writes
+                 for j, reader in enumerate(self.programs) for back in reader.writes
+                 if there in reader.reads and back in writer.reads and i not in self.over and j not in self.over
+                 and {there, back} <= self.contexts[i][0].files & self.contexts[j][0].files
+                 and self.files[there].kind in ("stream", "bar") and len(self.contexts[i]) == len(self.contexts[j]) == 1]
+        if not pairs:
+            return
+        i, j, there, back = self.random.choice(pairs)
+        writer, reader = self.contexts[i][0], self.contexts[j][0]
+        labels = [self.open(writer, there), self.open(reader, there), self.open(reader, back), self.open(writer, back)]
+        if None in labels:
+            return
+        size = self.random.randint(1, 1000)
+        writer.steps.append(("close", labels[0]))
+        writer.files.discard(there)
+        writer.labels.pop(there)
+        reader.steps += [("take", labels[1], None, 65536), ("put", labels[2], 0, size, size)]
+        self.written[back] += size
+        waited = self.pending(i, back)
+        writer.steps.append(("take", labels[3], waited, 65536))
+        self.taken[j, there], self.taken[i, back] = self.written[there], self.written[back]
+
     def amount(self, i, name):
         pending = self.pending(i, name)
         writer = next((j for j, p in enumerate(self.programs) if name in p.writes), None)
-        if (writer is None or writer in self.over) and self.chance(0.4):
+        if (writer is None or writer in self.over or name in self.closed) and self.chance(0.4):
             return pending, None
         size = self.random.choice((pending, pending, self.random.randint(0, pending), min(pending, self.random.choice(EDGES))))
         return size, size
@@ -262,8 +287,10 @@ class Story:
                 context.steps.append(("doze", self.random.randrange(2500)))
             if self.chance(0.6):
                 self.open(context, name)
-            elif self.chance(0.5):
+            elif self.chance(0.7):
                 context.files.discard(name)
+                if context is self.contexts[i][0]:
+                    self.closed.add(name)
         elif self.files[name].source and self.files[name].source[0] in ("memory", "path"):
             self.taken[i, name] = 0
         elif self.taken.get((i, name)):
@@ -316,7 +343,7 @@ class Story:
         for name in names:
             writer = next((j for j, p in enumerate(self.programs) if name in p.writes), None)
             label = self.open(context, name) if self.chance(0.9) else None
-            if label and (writer is None or writer in self.over):
+            if label and (writer is None or writer in self.over or name in self.closed and self.chance(0.7)):
                 context.steps.append(("take", label, None, self.chunk(self.pending(i, name))))
             elif label and self.chance(0.5):
                 context.steps.append(("take", label, self.pending(i, name), self.chunk(self.pending(i, name))))
@@ -338,6 +365,8 @@ class Story:
                 self.random.choice(deeds)(i, self.random.choice(self.contexts[i]))
             if self.chance(0.02) and i not in self.over:
                 self.finish(i)
+            if self.chance(0.02):
+                self.reply()
         for i in self.random.sample(range(len(self.programs)), len(self.programs)):
             if i not in self.over:
                 self.finish(i)

@@ -32,7 +32,7 @@ PATTERN = b"".join(word.to_bytes(8, "little") for word in _words)
 class File:
     """`kind`: stream, direct, bar, or file (a seekable one). `source`: (way, place, count); `sink`: a way.
 
-    Ways: memory, path, pipe, callback.
+    Ways: memory, path, pipe, callback; for a sink also slow, a pipe that is not read at first.
     """
 
     kind: str

@@ -12,7 +12,8 @@ Taken as given, from the design:
 - A reader that closes what it has read from needs nothing more, one that exits neither; where nobody does, writing fails with
   EPIPE.
 - An open that took nothing does not count. A source that is held (memory, a regular file) is read again from its start; opening
-  anything else again after taking from it, or while it is still open, is an error.
+  anything else again after taking from it, or while it is still open, is an error, and so is opening an output again after its end
+  was decided.
 - A program that was to write a stream and ended well without opening it is an error, unless the stream is optional.
 - Groups of programs start together, and when the seekable files that they read are complete.
 - What is left waiting when nothing of this can help is a standstill, and told as such.
@@ -50,6 +51,7 @@ class Open:
     place: int = 0
     refs: int = 0
     is_fault: bool = False  # an open that can't be served
+    has_written: bool = False
     last_use: tuple[int, int] = (-1, 0)
     closes: list[tuple[int, int]] = field(default_factory=list)
 
@@ -125,6 +127,8 @@ class Outcome:
     total: int  # of bytes in all files
     logs: dict[tuple[int, str], list[str]]
     statuses: dict[int, int]
+    has_decided: bool  # an end, all standing still
+    opens: dict[str, tuple[int, int]]  # for writing: those that wrote, which must have been told apart, and all of them
 
     def same(self, other):
         return (self.failures, self.is_deadlock, self.data, self.logs, self.statuses) == (
@@ -134,14 +138,14 @@ class Outcome:
 class Run:
     """The graph, run with one policy."""
 
-    def __init__(self, graph, capacity=float("inf"), grows=False, ends_one_at_a_time=False, backwards=False):
-        self.graph, self.grows, self.ends_one_at_a_time, self.backwards = graph, grows, ends_one_at_a_time, backwards
+    def __init__(self, graph, capacity=float("inf"), grows=False, ends=slice(None), backwards=False):
+        self.graph, self.grows, self.ends, self.backwards = graph, grows, ends, backwards
         self.failures, self.logs, self.statuses = set(), {}, {}
         self.group = graph.groups()
         self.streams = {name: self.make_stream(name, file, capacity) for name, file in graph.files.items()}
         self.processes = []
         self.started = set()
-        self.is_deadlock = self.lacks_room = False
+        self.is_deadlock = self.lacks_room = self.has_decided = False
 
     def make_stream(self, name, file, capacity):
         writer = self.graph.writer(name)
@@ -213,7 +217,7 @@ class Run:
         self.follows(process, stream.last_write)
         if stream.kind == "file" and stream.opens:
             raise LeftOpen("a file is written twice")
-        if stream.is_ended and not stream.is_refused():
+        if stream.is_ended:
             return self.fail(process, "stream")
         stream.opens.append(one)
         return self.put_in(process, label, one)
@@ -296,6 +300,7 @@ class Run:
             raise LeftOpen("written after its end was decided")
         size = int(min(len(data), max(0, stream.room())))
         stream.data += data[:size]
+        one.has_written |= size > 0
         return size
 
     def put(self, process, label, place, count, chunk):
@@ -455,10 +460,10 @@ class Run:
     def decide_ends(self):
         """Lets streams end whose writers have closed them. Returns whether one did."""
         waiting = {p.blocked_at for p in self.processes if not p.is_ended}
-        found = [s for s in self.streams.values() if s.kind in ("stream", "bar") and s.opens and not s.is_ended and not s.is_refused()]
-        found = [s for s in found if not s.refs or s.writer in self.statuses and s not in waiting]
-        for stream in found[-1:] if self.ends_one_at_a_time else found:
-            stream.is_ended = True
+        found = [s for s in self.streams.values() if s.kind in ("stream", "bar") and s.opens and not s.is_ended]
+        found = [s for s in found if not s.is_refused() and (not s.refs or s.writer in self.statuses and s not in waiting)]
+        for stream in found[self.ends]:
+            stream.is_ended = self.has_decided = True
         return bool(found)
 
     def grow(self):
@@ -477,10 +482,19 @@ class Run:
             goes_on = goes_on or len(self.processes) > len(order)
             if not goes_on and not len(self.statuses) == len(self.graph.programs):
                 goes_on = self.decide_ends() or self.grow()
+        if any(one.is_fault for process in self.processes for one in process.labels.values()):
+            self.failures.add(("stream", 123))
         self.is_deadlock = not self.failures and not self.lacks_room and len(self.statuses) < len(self.graph.programs)
         return Outcome(self.failures, self.is_deadlock, self.lacks_room,
                        {name: bytes(stream.data) for name, stream in self.streams.items() if stream.has_sink},
-                       sum(len(stream.data) for stream in self.streams.values()), self.logs, self.statuses)
+                       sum(len(stream.data) for stream in self.streams.values()), self.logs, self.statuses,
+                       self.has_decided, {name: self.count_opens(stream) for name, stream in self.streams.items()})
+
+    def count_opens(self, stream):
+        """Of a mortal program those after its death are not counted."""
+        if stream.kind != "stream" or stream.writer is None or self.graph.programs[stream.writer].mortal:
+            return 0, 1 << 30
+        return sum(one.has_written for one in stream.opens), len(stream.opens)
 
 
 # -------------------------------------------------------------------------------------------------------- the graph
@@ -549,8 +563,8 @@ def expect(graph):
     """What must come of it. LeftOpen: nobody can say; Invalid: it is no graph."""
     check(graph)
     outcome = Run(graph).outcome()
-    for policy in (dict(ends_one_at_a_time=True, backwards=True), dict(capacity=PAGE, grows=True, ends_one_at_a_time=True),
-                   dict(capacity=FIRST_WINDOW, grows=True, backwards=True)):
+    for policy in (dict(ends=slice(-1, None), backwards=True), dict(ends=slice(1)), dict(capacity=PAGE, grows=True, ends=slice(1)),
+                   dict(capacity=FIRST_WINDOW, grows=True, ends=slice(-1, None), backwards=True)):
         if not outcome.same(Run(graph, **policy).outcome()):
             raise LeftOpen("it depends on the windows, or on which end is decided first")
     if outcome.failures:
