@@ -14,6 +14,8 @@ struct mountpoint {
     uint8_t options; /* the kernel took these once; see mountpoint_mount */
     bool is_mounted; /* now */
     bool is_limited; /* mountpoint_limit was called since */
+    bool has_ipc;    /* a namespace of its own for what belongs to no process (ipc.h) */
+    int queues;      /* of that, or -1 */
     struct statx root;
     struct statfs system; /* both as they were when it was mounted */
 };

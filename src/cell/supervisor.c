@@ -10,6 +10,7 @@
  */
 #include "cell/contain.h"
 #include "cell/descendants.h"
+#include "cell/ipc.h"
 #include "cell/look.h"
 #include "cell/means.h"
 #include "cell/tree.h"
@@ -342,6 +343,21 @@ static void on_spawn(struct supervisor *cell, struct wire_message *message) {
 
 /* ------------------------------------------------------------------------------------------------------ serving */
 
+/* As if no call had been there. */
+static int renew_namespaces(struct supervisor *cell) {
+    struct mountpoint *mountpoint = &cell->mountpoint;
+    bool has_objects = mountpoint->has_ipc && ipc_is_used(mountpoint->queues);
+    if (!has_objects && mountpoint_wipe(mountpoint, cell->root))
+        return 0;
+    cell->root = fd_close(cell->root);
+    mountpoint_unmount(mountpoint);
+    int result = has_objects ? ipc_enter(mountpoint->path, &mountpoint->queues) : 0;
+    if (result >= 0)
+        result = mountpoint_mount(mountpoint, &cell->root);
+    cell->ready_has_fds = true;
+    return result;
+}
+
 static void on_reset(struct supervisor *cell, uint32_t id) {
     /* Woken by the host we may have taken its processor away: it goes on first, with what the call is waited for. */
     (void)sched_yield();
@@ -350,14 +366,10 @@ static void on_reset(struct supervisor *cell, uint32_t id) {
     means_done(&cell->means);
     int result = 0;
     cell->ready_has_fds = false;
-    if (cell->containment == SPILE_CONTAINMENT_REAPER) {
+    if (cell->containment == SPILE_CONTAINMENT_REAPER)
         result = tree_empty(cell->tree.fd);
-    } else if (!mountpoint_wipe(&cell->mountpoint, cell->root)) {
-        cell->root = fd_close(cell->root);
-        mountpoint_unmount(&cell->mountpoint);
-        result = mountpoint_mount(&cell->mountpoint, &cell->root);
-        cell->ready_has_fds = true;
-    }
+    else
+        result = renew_namespaces(cell);
     if (result < 0)
         finish(cell); /* the host takes another cell */
     cell->ready_is_due = true;

@@ -1,15 +1,19 @@
 /* Programs that try to outlive their call, or to take more than they were given:
- *     hostile bomb|daemons|filler|files|memory|stopped|zombies|fifo
+ *     hostile bomb|daemons|filler|files|memory|stopped|zombies|fifo|ipc
  * Each says "r" on standard output once it is at work, and never ends by itself before two minutes are over.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <mqueue.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ipc.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
+#include <sys/msg.h>
+#include <sys/sem.h>
+#include <sys/shm.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -134,12 +138,27 @@ static void fifo(void) {
     endure();
 }
 
+/* What belongs to no process: queues, shared memory, semaphores, System V's and POSIX's. */
+static void ipc(void) {
+    struct mq_attr shape = {.mq_maxmsg = 2, .mq_msgsize = 16};
+    for (int i = 0; i < 4; i++) {
+        char name[32];
+        (void)shmget(IPC_PRIVATE, 1 << 16, IPC_CREAT | 0666);
+        (void)semget(IPC_PRIVATE, 4, IPC_CREAT | 0666);
+        (void)msgget(IPC_PRIVATE, IPC_CREAT | 0666);
+        snprintf(name, sizeof(name), "/hostile-%d-%d", (int)getppid(), i);
+        (void)mq_open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0666, &shape);
+    }
+    work();
+    endure();
+}
+
 int main(int argc, char **argv) {
     static const struct {
         const char *name;
         void (*function)(void);
-    } kinds[] = {{"bomb", bomb},     {"daemons", daemons}, {"filler", filler},   {"files", files},
-                 {"memory", memory}, {"stopped", stopped}, {"zombies", zombies}, {"fifo", fifo}};
+    } kinds[] = {{"bomb", bomb},       {"daemons", daemons}, {"filler", filler}, {"files", files}, {"memory", memory},
+                 {"stopped", stopped}, {"zombies", zombies}, {"fifo", fifo},     {"ipc", ipc}};
     for (size_t i = 0; argc > 1 && i < sizeof(kinds) / sizeof(*kinds); i++)
         if (strcmp(argv[1], kinds[i].name) == 0)
             kinds[i].function();
