@@ -77,7 +77,7 @@ static const char *remarks(const spile_use_info *use, const spile_file_info *fil
     if (use->stdio_fd >= 0)
         join(&text, streams[use->stdio_fd]);
     if (use->kind == SPILE_STREAM)
-        join(&text, "stream");
+        join(&text, use->flags & SPILE_FILE_DIRECT ? "direct stream" : "stream");
     if (use->flags & SPILE_FILE_SIDE)
         join(&text, "side file");
     if (file->is_optional && use->role == SPILE_WRITE)

@@ -61,8 +61,9 @@ static int check_directory(struct run *run, const char *name, const char *path, 
 
 static int check_existing(struct run *run, const struct tie *output, const struct place *place) {
     if (S_ISDIR(place->status.st_mode))
-        return run_refuse(run, SPILE_ERROR_OUTPUT, "'%s' can't be written: it is a directory: write %s=%s/FILE",
-                          output->path, output->name, output->path);
+        return run_refuse(run, SPILE_ERROR_OUTPUT, "'%s' can't be written: it is a directory: write %s=%s%sFILE",
+                          output->path, output->name, output->path,
+                          output->path[strlen(output->path) - 1] == '/' ? "" : "/");
     bool is_regular = S_ISREG(place->status.st_mode);
     bool is_read_only = is_regular && (place->status.st_mode & 0222) == 0;
     if (is_regular && run->force)

@@ -43,3 +43,12 @@ def test_one_that_waits_so_has_not_closed_its_output_for_good(host, size):
     status, said = after_the_other(host, "exit 0 read {<x|}",
                                    f"deaf write {{>y|}} put 0 {size} close 0 write {{>x|}} write {{>y|}} put 2 {size}")
     assert status == 0 and len(host.read("y")) == 2 * size, said
+
+
+def test_the_dry_run_shows_it(host):
+    shown = host.ok("-n", "--direct", "x", "seq 3 >{x|}", "cat {<x|} >{y|}").decode()
+    assert shown.count("x [") == 2 and shown.count("direct stream]") == 2 and "y [standard output, stream]" in shown, shown
+
+
+def test_on_a_ring_it_is_refused_with_the_cure(host):
+    host.refused("--direct", "x", "seq 3 | tee {>x|} | cat {<x|} -", says="let it not be direct: spile then passes the bytes on")

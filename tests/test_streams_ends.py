@@ -4,6 +4,7 @@ What is said of plain shell (mkfifo and `&`) was seen with these very programs. 
 no open hangs, an output goes on when it is opened again, and an input that is opened again gets what is left.
 """
 import os
+import resource
 import subprocess
 
 import pytest
@@ -325,3 +326,27 @@ def test_a_program_that_seeks_gets_the_hint(host):
     host.write("in", b"x" * 100)
     host.fails("python3 -c 'import sys; open(sys.argv[1], \"rb\").seek(10)' {<in|}", status=1,
                says=["'in' is a pipe here", "drop the bar: {<in}"])
+
+
+def test_the_hint_names_each_stream(host):
+    """Which of them was sought in is not known."""
+    host.fails("sh -c 'cat $1 >$2; exit 1' sh {<in|} {>out|}", "echo >{in|}", status=1,
+               says="'in', 'out' are pipes here: if it seeks in one, maps it or wants a regular file, drop the bar: {<in} or {>out}")
+
+
+# ------------------------------------------------------------------------------------------------- where it goes
+
+
+def test_a_fifo_that_nobody_reads(host):
+    host.fails("seq 3 >{x|}", f"x={host.fifo('unread')}",
+               says="the stream 'x' goes to a FIFO that nobody reads: start its reader first")
+
+
+def test_a_file_to_a_fifo_that_nobody_reads(host):
+    """It may still come; the deadline says what is waited for."""
+    host.fails("--timeout", "300ms", "seq 3 >{x}", f"x={host.fifo('unread')}", status=124, says="; still going out: 'x'")
+
+
+def test_few_descriptors_are_told_with_the_cure(host):
+    ran = host.run("seq 3 >{x|}", "cat {<x|}", preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (12, 12)))
+    assert ran.status == 125 and b"raise the limit of open files (ulimit -n)" in ran.err, ran

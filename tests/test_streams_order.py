@@ -119,6 +119,12 @@ def test_file_and_stream_between_the_same_programs_are_refused(host):
     host.refused("A {>f} {>s|}", "B {<f} {<s|}", says="'f' can't be complete before this program starts")
 
 
+def test_two_writers_of_a_stream_are_refused(host):
+    """With a cure that a stream can take: it is not changed in place."""
+    ran = host.refused("A {>x|}", "B {>x|}", says="give one of the two files another name")
+    assert b"<>" not in ran.err, ran
+
+
 @pytest.mark.parametrize("count", [64, 200])
 def test_many_streams(host, count):
     names = range(count)

@@ -373,6 +373,14 @@ static size_t half_of_memory(void) {
     return pages > 0 && page_bytes > 0 ? (size_t)pages / 2 * (size_t)page_bytes : SIZE_MAX / 4;
 }
 
+static spile_error *begin_error(int result, const char *name) {
+    if (result != -ENXIO)
+        return run_system_error(result, "making the stream", name);
+    return error_with(
+        error_new(SPILE_ERROR_OUTPUT, "the stream '%s' goes to a FIFO that nobody reads: start its reader first", name),
+        ENXIO, -1, -1);
+}
+
 int flow_begin(spile_call *call, size_t group, spile_error **ret_error) {
     struct stream_room *room = &call->stream_room;
     if (!room->owner) {
@@ -392,7 +400,7 @@ int flow_begin(spile_call *call, size_t group, spile_error **ret_error) {
                 continue;
             int result = begin_flow(call, owner->files[j].name);
             if (result < 0) {
-                *ret_error = run_system_error(result, "making the stream", owner->files[j].name);
+                *ret_error = begin_error(result, owner->files[j].name);
                 return result;
             }
             standstill_watch(call);

@@ -43,9 +43,11 @@ static int check_writer(const spile_plan *plan, size_t program, const struct fil
                 return graph_refuse(
                     plan, MAX(i, program), i > program ? &other->files[j] : file, EINVAL, ret_error,
                     graph_format("'%s' has two writers, %s and another", file->name, label ? label : "one program"),
-                    graph_format("give one of the two files another name, or mark it {<>%s} where it is changed "
-                                 "in place",
-                                 file->name));
+                    file->kind == SPILE_STREAM
+                        ? graph_format("give one of the two files another name")
+                        : graph_format("give one of the two files another name, or mark it {<>%s} where it is changed "
+                                       "in place",
+                                       file->name));
             if (role_changes(other->files[j].role) && i < program)
                 return graph_refuse(
                     plan, program, file, EINVAL, ret_error,

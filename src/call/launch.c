@@ -100,15 +100,19 @@ static enum readers_fate fate_of_readers(const struct run_program *writer) {
 /* A pipe can't be sought in, mapped, or taken for a regular file: programs say that in many words, if at all. */
 static void text_stream_hint(struct text *text, const struct run_program *program) {
     const spile_program *owner = plan_of(program)->program;
+    AUTO_TEXT names = {0}, marks = {0};
+    size_t count = 0;
     for (size_t i = 0; i < owner->file_count; i++) {
         const struct file *file = &owner->files[i];
         if (file->kind != SPILE_STREAM)
             continue;
-        text_printf(text,
-                    "; '%s' is a pipe here: if it seeks in it, maps it or wants a regular file, drop the bar: {%s%s}",
-                    file->name, file->role == SPILE_READ ? "<" : ">", file->name);
-        return;
+        text_printf(&names, "%s'%s'", count > 0 ? ", " : "", file->name);
+        text_printf(&marks, "%s{%s%s}", count > 0 ? " or " : "", file->role == SPILE_READ ? "<" : ">", file->name);
+        count++;
     }
+    if (count > 0 && names.data && marks.data)
+        text_printf(text, "; %s %s here: if it seeks in %s, maps it or wants a regular file, drop the bar: %s",
+                    names.data, count == 1 ? "is a pipe" : "are pipes", count == 1 ? "it" : "one", marks.data);
 }
 
 static spile_error *program_error(const struct run_program *program) {

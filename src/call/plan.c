@@ -349,7 +349,7 @@ int spile_plan_use(const spile_plan *plan, size_t index, spile_use_info *info) {
                              .file = (size_t)(plan_find_name(plan, file->name) - plan->names),
                              .role = file->role,
                              .kind = file->kind,
-                             .flags = file->flags,
+                             .flags = file->flags | (plan_is_direct(plan, file->name) ? SPILE_FILE_DIRECT : 0),
                              .stdio_fd = stdio_fd,
                              .offset = file->offset,
                              .producer = plan_producer(plan, owner, file)};

@@ -41,9 +41,10 @@ spile_error *run_system_error(int result, const char *what, const char *name) {
         return error_with(error_new(SPILE_ERROR_LIMIT, "%s %s%s%s: the files of the call reached its memory limit",
                                     what, quote, name, quote),
                           ENOSPC, -1, -1);
+    const char *cure = result == -EMFILE ? ": raise the limit of open files (ulimit -n)" : "";
     return error_with(
-        error_new(SPILE_ERROR_SYSTEM, "%s %s%s%s failed: %s", what, quote, name, quote, strerror(-result)), -result, -1,
-        -1);
+        error_new(SPILE_ERROR_SYSTEM, "%s %s%s%s failed: %s%s", what, quote, name, quote, strerror(-result), cure),
+        -result, -1, -1);
 }
 
 /* ------------------------------------------------------------------------------ ending */
@@ -368,15 +369,23 @@ static void on_broken(struct cell_owner *owner, spile_error *error) {
     run_fail(CONTAINER_OF(owner, spile_call, owner), error);
 }
 
+/* What the call waits for: programs, or else what comes in or goes out. */
+static void text_unfinished(struct text *text, const spile_call *call) {
+    for (size_t i = 0; i < call->program_count; i++)
+        if (call->programs[i].state == PROGRAM_STARTING || call->programs[i].state == PROGRAM_RUNNING)
+            text_printf(text, "%s%s", text->size ? ", " : "; still running: ", call->programs[i].label);
+    for (size_t i = 0; i < call->item_count && call->running_count == 0; i++)
+        if (call->items[i]->state == ITEM_PENDING)
+            text_printf(text, "%s'%s'", text->size ? ", " : "; still coming in: ", call->items[i]->name);
+    for (size_t i = 0; i < call->delivery_count && call->state == CALL_DELIVERING; i++)
+        if (!call->deliveries[i].is_copied)
+            text_printf(text, "%s'%s'", text->size ? ", " : "; still going out: ", call->deliveries[i].item->name);
+}
+
 static void on_deadline(struct loop_timer *timer) {
     spile_call *call = CONTAINER_OF(timer, spile_call, deadline);
     AUTO_TEXT text = {0};
-    for (size_t i = 0; i < call->program_count; i++)
-        if (call->programs[i].state == PROGRAM_STARTING || call->programs[i].state == PROGRAM_RUNNING)
-            text_printf(&text, "%s%s", text.size ? ", " : "; still running: ", call->programs[i].label);
-    for (size_t i = 0; i < call->item_count && call->running_count == 0; i++)
-        if (call->items[i]->state == ITEM_PENDING)
-            text_printf(&text, "%s'%s'", text.size ? ", " : "; still coming in: ", call->items[i]->name);
+    text_unfinished(&text, call);
     run_fail(call, error_with(error_new(SPILE_ERROR_TIMEOUT, "the call did not end within %g s%s%s%s",
                                         (double)call->options.limits.wall_ns / 1e9, text.data ? text.data : "",
                                         call->seems_stuck ? "; it seems stuck: " : "",

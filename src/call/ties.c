@@ -107,7 +107,7 @@ int ties_check_direct(const spile_plan *plan, size_t program, const struct file 
         const struct file *other = graph_file_matching(plan->programs[i].program, file->name, role_reads);
         readers += other != NULL;
     }
-    const char *cure = "take the word 'direct' from it: spile then passes the bytes on";
+    const char *cure = "let it not be direct: spile then passes the bytes on";
     if (file->kind != SPILE_STREAM)
         return graph_refuse(
             plan, program, file, EINVAL, ret_error, graph_format("'%s' is direct, and no stream", file->name),
