@@ -4,13 +4,15 @@
 #include <sys/stat.h>
 
 struct seen seen;
+const struct job *awaited_end;
 
 void on_answer(struct cell_owner *owner, const struct cell_look *look) {
     (void)owner;
     ck_assert(!seen.is_there);
     ck_assert_uint_le(look->count, ARRAY_SIZE(seen.waits));
     ck_assert(look->quiet || !look->proved);
-    seen = (struct seen){true, look->quiet, look->proved, {{0}}, look->count, look->total};
+    seen = (struct seen){
+        true, look->quiet, look->proved, {{0}}, look->count, look->total, awaited_end && awaited_end->is_ended};
     memcpy(seen.waits, look->waits, look->count * sizeof(*look->waits));
 }
 

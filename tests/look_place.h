@@ -20,8 +20,10 @@ struct seen {
     bool is_there, quiet, proved;
     struct cell_wait waits[200];
     size_t count, total;
+    bool is_after_end; /* of `awaited_end`, where that is set */
 };
 extern struct seen seen;
+extern const struct job *awaited_end;
 void on_answer(struct cell_owner *owner, const struct cell_look *look);
 
 /* False: the setting is not to be had here. */

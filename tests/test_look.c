@@ -180,7 +180,8 @@ static char state_of(pid_t pid) {
     return state;
 }
 
-/* One program ended, and that was not yet told when the look was: so it is not quiet. */
+/* One program ended, and that was not yet told when the look was: so it is not quiet. (Which of the two a supervisor
+ * that goes on sees first is open: where it told the end first, all is well.) */
 START_TEST(an_untold_end_is_news) {
     struct place place;
     struct job jobs[2];
@@ -193,6 +194,7 @@ START_TEST(an_untold_end_is_news) {
     if (supervisor)
         ck_assert_int_eq(kill(supervisor, SIGSTOP), 0);
     seen.is_there = false;
+    awaited_end = &jobs[0];
     ck_assert_int_eq(cell_look(place.lease.cell, place.inodes, place.inode_count, on_answer), 0);
     ck_assert_int_eq(kill((pid_t)jobs[0].pid, SIGKILL), 0);
     while (state_of((pid_t)jobs[0].pid) != 'Z')
@@ -200,7 +202,8 @@ START_TEST(an_untold_end_is_news) {
     if (supervisor)
         ck_assert_int_eq(kill(supervisor, SIGCONT), 0);
     host_wait(&place.host, &seen.is_there);
-    ck_assert_msg(!seen.quiet, "%s", describe());
+    ck_assert_msg(!seen.quiet || seen.is_after_end, "%s", describe());
+    awaited_end = NULL;
     place_close(&place);
 }
 END_TEST

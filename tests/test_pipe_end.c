@@ -449,10 +449,9 @@ START_TEST(host_killed) {
     kill(child, SIGKILL);
     status_of(child);
     status_of(writer); /* a broken pipe, not a hang */
-    ck_assert_int_eq(access(path, F_OK), 0);
     spile_pipe *out = output_new();
     start_pipe(out);
-    ck_assert_int_eq(access(path, F_OK), -1);
+    ck_assert_int_eq(access(path, F_OK), -1); /* whoever starts one next, of all that run here, takes it away */
     spile_pipe_free(out);
 }
 END_TEST
