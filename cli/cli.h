@@ -71,6 +71,7 @@ struct option {
     const char *(*apply)(void *user, const char *value);
 };
 struct option_parser {
+    const char *command; /* whose help tells of them */
     const struct option *options;
     size_t count;
     void *user;
@@ -92,8 +93,13 @@ int pattern_find(const char *directory, const char *pattern, word_list *ret_name
 
 /* The commands; each returns what to exit with. */
 int command_run(int argc, char **argv);
+int command_talk(int argc, char **argv);
+int command_ask(int argc, char **argv);
 int command_doctor(int argc, char **argv);
 int command_help(const char *topic);
+/* Collects what processes fell to this one when what had started them ended: not every system's first process does so
+ * at once, and nothing is to be left. */
+void children_collect(void);
 extern const char run_help[], doctor_help[];
 
 /* doctor.c */

@@ -215,7 +215,8 @@ int command_doctor(int argc, char **argv) {
         {'h', "help", OPTION_FLAG, apply_help},
     };
     struct doctor doctor = {.containment = SPILE_CONTAINMENT_AUTO};
-    const struct option_parser parser = {.options = options,
+    const struct option_parser parser = {.command = "doctor",
+                                         .options = options,
                                          .count = sizeof(options) / sizeof(*options),
                                          .user = &doctor,
                                          .operand = refuse_operand,

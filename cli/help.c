@@ -1,5 +1,5 @@
 /* Help: a screenful that is printed, and the way to the manual pages. */
-#include "cli.h"
+#include "talk.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,11 +9,15 @@
 #include <unistd.h>
 
 static const char general_help[] = "usage: spile COMMAND ...\n"
-                                   "Calls programs that want files as if they were functions.\n"
+                                   "Calls programs that want files as if they were functions, and talks with devices.\n"
                                    "\n"
                                    "  spile run 'as {<a.s} -o {>a.o}' 'ld {<a.o} -o {>prog}'\n"
                                    "                 runs programs on files in memory: a.s comes from here, prog\n"
                                    "                 goes here, a.o is nobody's business\n"
+                                   "  spile ask /dev/ttyUSB0 '*IDN?'\n"
+                                   "                 says a line to a device and prints its reply\n"
+                                   "  spile talk 'pty: bc -q' <lines\n"
+                                   "                 says what standard input has, prints what comes back\n"
                                    "  spile doctor   tells what this machine grants to calls\n"
                                    "  spile help [COMMAND]\n"
                                    "                 this text, or the command's manual page\n"
@@ -68,8 +72,11 @@ int command_help(const char *topic) {
         return out_write(general_help, strlen(general_help));
     const struct {
         const char *topic, *page, *text;
-    } topics[] = {
-        {"run", "spile-run", run_help}, {"doctor", "spile-doctor", doctor_help}, {"spile", "spile", general_help}};
+    } topics[] = {{"run", "spile-run", run_help},
+                  {"talk", "spile-talk", talk_help},
+                  {"ask", "spile-ask", ask_help},
+                  {"doctor", "spile-doctor", doctor_help},
+                  {"spile", "spile", general_help}};
     for (size_t i = 0; i < sizeof(topics) / sizeof(*topics); i++) {
         if (strcmp(topic, topics[i].topic) != 0)
             continue;
@@ -77,6 +84,6 @@ int command_help(const char *topic) {
             execlp("man", "man", topics[i].page, (char *)NULL);
         return out_write(topics[i].text, strlen(topics[i].text));
     }
-    complain("there is no help on '%s': spile help run, spile help doctor, or spile help spile", topic);
+    complain("there is no help on '%s': spile help run, talk, ask, doctor, or spile", topic);
     return EXIT_OWN_ERROR;
 }

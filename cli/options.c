@@ -16,7 +16,7 @@ static const char *unknown_option(const struct option_parser *parser, const char
         if (parser->options[i].name)
             nearest_offer(&nearest, parser->options[i].name);
     return nearest.best ? allocate_format("there is no option '--%s': did you mean '--%s'?", name, nearest.best)
-                        : allocate_format("there is no option '--%s': see spile run --help", name);
+                        : allocate_format("there is no option '--%s': see spile %s --help", name, parser->command);
 }
 
 static const char *apply(const struct option_parser *parser, const struct option *option, const char *shown,
@@ -52,7 +52,7 @@ static const char *parse_letters(const struct option_parser *parser, const char 
             if (parser->options[i].letter == *letter)
                 option = &parser->options[i];
         if (!option)
-            return allocate_format("there is no option '-%c': see spile run --help", *letter);
+            return allocate_format("there is no option '-%c': see spile %s --help", *letter, parser->command);
         const char *shown = allocate_format("-%c", *letter);
         if (option->value != OPTION_VALUE) {
             const char *fault = apply(parser, option, shown, NULL);

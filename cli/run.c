@@ -104,10 +104,9 @@ static void prepare(struct run *run) {
         (void)spile_ctx_prepare(run->ctx, 1); /* a failure comes back at the call, with its reason */
 }
 
-static void collect(struct run *run) {
+void children_collect(void) {
     static const struct timespec patience = {.tv_sec = 1};
     sigset_t child;
-    run->ctx = spile_ctx_free(run->ctx);
     sigemptyset(&child);
     sigaddset(&child, SIGCHLD);
     sigprocmask(SIG_BLOCK, &child, NULL);
@@ -133,6 +132,7 @@ int command_run(int argc, char **argv) {
     status = finish(&run);
     spile_result_free(run.result);
     spile_plan_unref(run.plan);
-    collect(&run);
+    run.ctx = spile_ctx_free(run.ctx);
+    children_collect();
     return status;
 }

@@ -226,7 +226,8 @@ static const char *add_vector(void *user, char **words, size_t count) {
 }
 
 const char *run_options_parse(struct run *run, char **words, size_t count) {
-    const struct option_parser parser = {.options = options,
+    const struct option_parser parser = {.command = "run",
+                                         .options = options,
                                          .count = sizeof(options) / sizeof(*options),
                                          .user = run,
                                          .operand = add_operand,

@@ -67,7 +67,7 @@ typedef enum spile_talk_ends {
 
 typedef enum spile_talk_echo {
     SPILE_TALK_ECHO_AUTO = 0, /* a reply's first line that repeats the question is dropped where a child's terminal
-                               * echoes, or its program edits its lines itself */
+                               * echoes or did at the start */
     SPILE_TALK_ECHO_DROP = 1, /* of any endpoint */
     SPILE_TALK_ECHO_KEEP = 2,
 } spile_talk_echo;

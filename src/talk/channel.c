@@ -6,6 +6,8 @@
  */
 #include "talk/talk.h"
 
+enum { END_AGAIN_MS = 300 };
+
 uint64_t talk_keep_limit(const spile_talk *talk) {
     return talk->options.keep_limit_bytes ? talk->options.keep_limit_bytes : UINT64_C(1) << 30;
 }
@@ -79,12 +81,23 @@ static void end_out(spile_talk *talk) {
     }
 }
 
-/* Nothing else tells a terminal's program that nothing will come. */
+static void end_again(struct loop_timer *timer) {
+    spile_talk *talk = CONTAINER_OF(timer, spile_talk, end_again);
+    if (talk->in_ended || talk->has_exited)
+        return;
+    talk->has_ended_out = false;
+    channel_put_out(talk);
+    (void)channel_update(talk);
+}
+
+/* Nothing else tells a terminal's program that nothing will come. One that goes from line mode to editing lines itself
+ * loses it, as any input of that moment: it is told again until it ends. */
 static void queue_end_of_file(spile_talk *talk) {
     struct termios modes;
     if (!talk->wants_end || talk->has_ended_out || !talk->channel.is_master)
         return;
     talk->has_ended_out = true;
+    loop_timer_set(talk->loop, &talk->end_again, time_now_ns() + END_AGAIN_MS * NS_PER_MS, end_again);
     if (sys_tcgetattr(talk->channel.out_fd, &modes) < 0 || buffer_add(&talk->out, &modes.c_cc[VEOF], 1) < 0)
         talk->out_error = -EPIPE;
 }
@@ -187,6 +200,7 @@ int channel_begin(spile_talk *talk) {
 
 void channel_stop(spile_talk *talk) {
     struct talk_channel *channel = &talk->channel;
+    loop_timer_clear(&talk->end_again);
     loop_fd_remove(&channel->in);
     loop_fd_remove(&channel->out);
     if (channel->out_fd != channel->in_fd)

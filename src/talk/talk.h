@@ -67,6 +67,7 @@ struct spile_talk {
     int out_error;  /* negative errno: nothing more can be written */
     bool wants_end; /* nothing more will be written */
     bool has_ended_out;
+    struct loop_timer end_again;
 
     struct codec codec;
     struct lines lines;

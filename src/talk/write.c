@@ -225,10 +225,8 @@ bool write_is_echoing(const spile_talk *talk) {
 }
 
 bool write_may_echo(const spile_talk *talk) {
-    struct termios modes;
-    if (!talk->channel.is_master || sys_tcgetattr(talk->channel.out_fd, &modes) < 0)
-        return false;
-    return modes.c_lflag & ECHO || !(modes.c_lflag & ICANON); /* a program that edits its lines shows them itself */
+    /* Programs that edit their lines show them where the terminal did when they began, and turn its echo off. */
+    return write_is_echoing(talk) || (talk->channel.is_master && talk->options.terminal_echo);
 }
 
 int spile_talk_write_secret(spile_talk *talk, const char *line, uint64_t timeout_ns, spile_error **ret_error) {

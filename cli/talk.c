@@ -1,0 +1,250 @@
+/* `spile talk` in a pipeline: standard input is said, what comes back is printed.
+ *
+ * Both directions go on at once, one poll for both: standard input is read only while what was read before is on its
+ * way, and what comes is written out before more is taken in. */
+#include "talk.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { BLOCK = 64 << 10, CLOSE_S = 5, SILENCE_MS = 1000 };
+
+const char talk_help[] =
+    "usage: spile talk [OPTION]... ENDPOINT [-- PROGRAM ARGUMENT...]\n"
+    "  printf 'AT\\nATI\\n' | spile talk /dev/ttyUSB0 -b 115200\n"
+    "Says what standard input has and prints what comes back, until the other side ends.\n"
+    "Endpoints: PATH  fifo:IN,OUT  unix:PATH  tcp:HOST:PORT  'pty: PROGRAM ...'  'pipe: ...'  fd:N\n"
+    "      --silence TIME   ends once all is said and nothing more has come for so long\n"
+    "                       (1s where the other side can't be told the end: a terminal)\n"
+    "  -p, --prompt TEXT    says a line each time this stands at the start of one\n"
+    "  -t, --timeout TIME   200ms, 5s, 2m; of all of it, with --prompt of each line\n"
+    "      --wait[=TIME]    for the endpoint to be there\n"
+    "      --eol lf|crlf|cr|none  --ends any|lf|crlf|cr  --line-limit SIZE\n"
+    "      --encoding NAME  --errors replace|strict|escape\n"
+    "  -b, --baud N --bits N --parity P --stop N --flow F --dtr on|off --rts on|off --no-hupcl\n"
+    "      --cooked  --no-lock  --size 80x24  --terminal-echo  --env NAME=VALUE  --cwd DIR\n"
+    "Exit status: 0; 3 the stream ended before all was said; 124 timed out; 125 usage,\n"
+    "own error. More: spile help talk\n";
+
+struct talking {
+    struct talk_command *command;
+    spile_talk *talk;
+    spile_loop *loop;
+    bool has_said_all; /* standard input has ended */
+    bool is_over;
+    int status;
+    char begun[4]; /* of a character that standard input has not ended yet */
+    size_t begun_size;
+    uint64_t until_ns, silence_ns, heard_ns;
+};
+
+static uint64_t now_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+static spile_talk_info info_of(const spile_talk *talk) {
+    spile_talk_info info = {.size = sizeof(info)};
+    (void)spile_talk_get_info(talk, &info);
+    return info;
+}
+
+static void stop(struct talking *talking, int status) {
+    talking->is_over = true;
+    talking->status = status;
+}
+
+/* Prints all that has come. */
+static void hear(struct talking *talking) {
+    for (;;) {
+        const char *text;
+        size_t size;
+        spile_error *error = NULL;
+        int result = spile_talk_read(talking->talk, 0, UINT64_MAX, 0, &text, &size, &error);
+        if (result < 0) {
+            stop(talking, talk_failed(result, error));
+            return;
+        }
+        if (size > 0) {
+            talking->heard_ns = now_ns();
+            int status = out_write(text, size);
+            if (status != 0)
+                stop(talking, status);
+        }
+        if (result != SPILE_TALK_WHOLE)
+            stop(talking, talking->has_said_all && info_of(talking->talk).bytes_queued == 0 ? 0 : EXIT_END_OF_STREAM);
+        if (result != SPILE_TALK_WHOLE || size == 0 || talking->is_over)
+            return;
+    }
+}
+
+/* The bytes at the end that are only the start of a character. */
+static size_t begun_character(const char *block, size_t size) {
+    for (size_t back = 1; back <= 3 && back <= size; back++) {
+        unsigned char byte = (unsigned char)block[size - back];
+        if (byte >= 0xc0)
+            return back < (byte >= 0xf0 ? 4u : byte >= 0xe0 ? 3u : 2u) ? back : 0;
+        if (byte < 0x80)
+            return 0;
+    }
+    return 0;
+}
+
+/* It takes nothing any more: its last words say why, if anything does. */
+static void say_failed(struct talking *talking, int result, spile_error *error) {
+    hear(talking);
+    if (!talking->is_over || talking->status == EXIT_END_OF_STREAM)
+        stop(talking, talk_failed(result, error));
+    else
+        spile_error_free(error);
+}
+
+static void say_block(struct talking *talking) {
+    char block[BLOCK];
+    spile_error *error = NULL;
+    memcpy(block, talking->begun, talking->begun_size);
+    ssize_t count = read(0, block + talking->begun_size, sizeof(block) - talking->begun_size);
+    if (count < 0 && (errno == EINTR || errno == EAGAIN))
+        return;
+    size_t size = talking->begun_size + (size_t)(count > 0 ? count : 0);
+    talking->begun_size = count > 0 ? begun_character(block, size) : 0;
+    size -= talking->begun_size;
+    memcpy(talking->begun, block + size, talking->begun_size);
+    ssize_t done = size > 0 ? spile_talk_write(talking->talk, block, size, 0, &error) : 0;
+    if (done < (ssize_t)size) {
+        say_failed(talking, done < 0 ? (int)done : -ENOBUFS, error);
+    } else if (count <= 0) {
+        talking->has_said_all = true;
+        talking->heard_ns = now_ns();
+        (void)spile_talk_end(talking->talk);
+    }
+}
+
+/* How long nothing may happen, in poll's milliseconds. */
+static int patience_ms(const struct talking *talking, uint64_t now) {
+    uint64_t until = talking->until_ns;
+    if (talking->has_said_all && talking->silence_ns && talking->heard_ns + talking->silence_ns < until)
+        until = talking->heard_ns + talking->silence_ns;
+    if (until == UINT64_MAX)
+        return -1;
+    return until > now ? (int)((until - now) / 1000000 < 86400000 ? (until - now) / 1000000 + 1 : 86400000) : 0;
+}
+
+static void check_time(struct talking *talking) {
+    uint64_t now = now_ns();
+    if (talking->has_said_all && talking->silence_ns && now >= talking->heard_ns + talking->silence_ns) {
+        stop(talking, 0);
+    } else if (now >= talking->until_ns) {
+        complain("'%s' did not end in time", talking->command->endpoint);
+        stop(talking, EXIT_TIMED_OUT);
+    }
+}
+
+static int talk_on(struct talking *talking) {
+    while (!talking->is_over) {
+        bool takes_input = !talking->has_said_all && info_of(talking->talk).bytes_queued < (uint64_t)2 * BLOCK;
+        struct pollfd fds[2] = {{.fd = spile_loop_fd(talking->loop), .events = POLLIN},
+                                {.fd = takes_input ? 0 : -1, .events = POLLIN}};
+        if (poll(fds, 2, patience_ms(talking, now_ns())) < 0 && errno != EINTR) {
+            complain("waiting failed: %s", strerror(errno));
+            return EXIT_OWN_ERROR;
+        }
+        if (fds[1].revents)
+            say_block(talking);
+        (void)spile_loop_step(talking->loop, 0);
+        if (!talking->is_over)
+            hear(talking);
+        if (!talking->is_over)
+            check_time(talking);
+    }
+    return talking->status;
+}
+
+/* With a prompt each line is a question. */
+static int ask_lines(struct talk_command *command, spile_talk *talk) {
+    struct builder input = {0};
+    char block[BLOCK];
+    int status = 0;
+    for (ssize_t size; (size = read(0, block, sizeof(block))) != 0;) {
+        if (size < 0 && errno != EINTR)
+            break;
+        if (size > 0)
+            builder_add(&input, block, (size_t)size);
+    }
+    char *end = input.data + input.size;
+    for (char *line = input.data; line < end && status == 0;) {
+        char *line_end = memchr(line, '\n', (size_t)(end - line));
+        spile_reply reply = {.size = sizeof(reply)};
+        spile_error *error = NULL;
+        if (line_end)
+            *line_end = '\0';
+        int result = spile_talk_ask(talk, line, &command->ask, &reply, &error);
+        if (reply.text && reply.text_size > 0) {
+            struct builder text = {0};
+            builder_add(&text, reply.text, reply.text_size);
+            builder_puts(&text, "\n");
+            status = out_write(text.data, text.size);
+        }
+        if (result < 0)
+            status = talk_failed(result, error);
+        spile_reply_done(&reply);
+        line = line_end ? line_end + 1 : end;
+    }
+    return status;
+}
+
+static int in_a_pipeline(struct talk_command *command, spile_talk *talk, spile_loop *loop) {
+    struct talking talking = {.command = command, .talk = talk, .loop = loop, .heard_ns = now_ns()};
+    talking.until_ns = command->has_timeout ? now_ns() + command->timeout_ns : UINT64_MAX;
+    talking.silence_ns = command->ask.silence_ns;
+    if (!talking.silence_ns && info_of(talk).is_terminal && info_of(talk).pid == 0)
+        talking.silence_ns = SILENCE_MS * UINT64_C(1000000);
+    return talk_on(&talking);
+}
+
+/* On the caller's loop opening goes on in steps. */
+static int wait_open(spile_talk *talk, spile_loop *loop) {
+    while (info_of(talk).state == SPILE_TALK_STATE_OPENING)
+        if (spile_loop_step(loop, UINT64_MAX) < 0)
+            return EXIT_OWN_ERROR;
+    const spile_error *error = spile_talk_error(talk);
+    if (!error)
+        return 0;
+    complain("%s", spile_error_get_message(error));
+    return spile_error_get_kind(error) == SPILE_ERROR_TIMEOUT ? EXIT_TIMED_OUT : EXIT_OWN_ERROR;
+}
+
+int command_talk(int argc, char **argv) {
+    struct talk_command command = {.name = "talk"};
+    spile_loop *loop = NULL;
+    const char *fault = talk_options_parse(&command, argv + 1, (size_t)argc - 1);
+    if (fault) {
+        complain("%s", fault);
+        return EXIT_OWN_ERROR;
+    }
+    if (command.help)
+        return out_write(talk_help, strlen(talk_help));
+    (void)prctl(PR_SET_CHILD_SUBREAPER, 1);
+    int status = 0, result = spile_loop_new(&loop);
+    if (result < 0) {
+        complain("%s", strerror(-result));
+        return EXIT_OWN_ERROR;
+    }
+    command.options.loop = loop;
+    command.ask.timeout_ns = command.timeout_ns;
+    spile_talk *talk = talk_open(&command, &status);
+    if (talk)
+        status = wait_open(talk, loop);
+    if (talk && status == 0)
+        status = command.options.prompt ? ask_lines(&command, talk) : in_a_pipeline(&command, talk, loop);
+    if (talk)
+        (void)talk_close(talk, status == 0 ? CLOSE_S * UINT64_C(1000000000) : 0);
+    spile_loop_free(loop);
+    children_collect();
+    return status;
+}

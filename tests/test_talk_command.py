@@ -1,0 +1,163 @@
+"""`spile ask` and `spile talk` in scripts: what is said, what is printed, and what they exit with."""
+import os
+import pty
+import shutil
+import subprocess
+import threading
+import tty
+
+import pytest
+
+
+@pytest.fixture
+def spile(build):
+    def run(*words, given=b"", timeout=60):
+        return subprocess.run([build / "cli" / "spile", *words], input=given, capture_output=True, timeout=timeout)
+    return run
+
+
+@pytest.fixture
+def device():
+    """A service with a device: a pty with a raw slave under a path, that answers each line in capitals."""
+    master, slave = pty.openpty()
+    tty.setraw(slave)
+    heard = []
+
+    def serve():
+        with open(master, "r+b", buffering=0, closefd=False) as stream:
+            rest = b""
+            while True:
+                try:
+                    block = stream.read(100)
+                except OSError:
+                    return
+                *lines, rest = (rest + block).split(b"\n")
+                for line in lines:
+                    heard.append(line)
+                    if line == b"quit":
+                        return
+                    stream.write(line.upper() + b"\r\n")
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    yield os.ttyname(slave), heard
+    os.write(slave, b"quit\n")
+    thread.join()
+    os.close(slave)
+    os.close(master)
+
+
+def check(done, stdout, status=0, stderr=b""):
+    assert (done.stdout, done.returncode) == (stdout, status), done.stderr
+    assert stderr in done.stderr
+    assert bool(done.stderr) == bool(stderr)
+
+
+def test_ask_device(spile, device):
+    path, heard = device
+    check(spile("ask", path, "hello", "again", "--baud", "9600"), b"HELLO\nAGAIN\n")
+    check(spile("ask", path, "--lines=1", "--", "-x"), b"-X\n")
+    assert heard == [b"hello", b"again", b"-x"]
+
+
+def test_ask_program(spile):
+    check(spile("ask", "pipe: bc -q", "6*7"), b"42\n")
+    check(spile("ask", "pty:", "6*7", "--", "bc", "-q"), b"42\n")
+    check(spile("ask", "-p", ">>> ", "pty: python3 -i", "print(1); 2", "3"), b"1\n2\n3\n")
+
+
+@pytest.mark.parametrize("words, stdout, status, stderr", [
+    (["--error", "ERR*", "pipe: sed -u s/q/ERROR/", "q"], b"ERROR\n", 1, b"with an error: ERROR"),
+    (["pipe: true", "q"], b"", 3, b""),
+    (["-t", "50ms", "pipe: sleep 100", "q"], b"", 124, b"in time"),
+    (["-t", "50ms", "-n", "2", "pipe: cat", "q"], b"q\n", 124, b"in time"),
+    (["-n", "0", "pipe: cat", "q"], b"", 0, b""),
+    (["-e", "OK", "--skip-empty", "pipe: sh -c 'read x; printf \"a\\r\\n\\r\\nOK\\r\\n\"'", "q"], b"a\n", 0, b""),
+    (["--silence", "100ms", "pipe: sh -c 'read x; echo a; echo b; sleep 100'", "q"], b"a\nb\n", 0, b""),
+    (["--encoding", "latin-1", "pipe: cat", "ä"], "ä\n".encode(), 0, b""),
+    (["--encoding", "latin-1", "--errors", "strict", "pipe: cat", "€"], b"", 125, b"can't be written in latin-1"),
+    (["--eol", "crlf", "--ends", "lf", "pipe: cat", "q"], b"q\r\n", 0, b""),
+    (["/no/such/device", "q"], b"", 125, b"there is no"),
+    (["--wait=50ms", "/no/such/device", "q"], b"", 124, b"there is no"),
+    (["/dev", "q"], b"", 125, b"is a directory"),
+    (["pipe: cat"], b"", 125, b"no line"),
+    ([], b"", 125, b"endpoint is missing"),
+    (["--timeuot", "1", "pipe: cat", "q"], b"", 125, b"'--timeout'"),
+    (["--parity", "mark", "/dev/tty", "q"], b"", 125, b"none, even or odd"),
+    (["--bits", "9", "/dev/tty", "q"], b"", 125, b"from 5 to 8"),
+    (["-n", "0", "-e", "OK", "pipe: cat", "q"], b"", 125, b"awaits no reply"),
+    (["pty:", "q", "--"], b"", 125, b"no program"),
+])
+def test_ask_status(spile, words, stdout, status, stderr):
+    done = spile("ask", *words)
+    assert (done.stdout, done.returncode) == (stdout, status), done.stderr
+    assert stderr in done.stderr
+    assert done.returncode == 0 or done.stderr.startswith(b"spile: ")
+
+
+def test_talk_in_a_pipeline(spile):
+    check(spile("talk", "pipe: cat", given=b"1+1\n2+2"), b"1+1\n2+2")  # a last line without an end is given none
+    check(spile("talk", "pipe: bc -q", given=b"1+1\n2+2\n"), b"2\n4\n")
+    much = b"".join(b"%d some text\n" % i for i in range(300000))
+    check(spile("talk", "pipe: cat", given=much), much)
+    check(spile("talk", "--encoding", "UTF-16LE", "pipe: cat", given="ä€𝄞\n".encode() * 50000), "ä€𝄞\n".encode() * 50000)
+    check(spile("talk", "pipe: cat", given=bytes(range(256)).replace(b"\r", b"")), "".join(
+        chr(i) for i in range(128) if i != 13).encode() + "\N{REPLACEMENT CHARACTER}".encode() * 128)
+
+
+def test_talk_with_a_terminal(spile):
+    done = spile("talk", "pty: python3 -i", given=b"print('one')\nprint('two')\n")
+    assert done.returncode == 0
+    assert b"one\n" in done.stdout and b"two\n" in done.stdout
+    check(spile("talk", "-p", ">>> ", "pty: python3 -i", given=b"print('one')\nprint('two')\n"), b"one\ntwo\n")
+
+
+def test_talk_with_a_device(spile, device):
+    path, _ = device
+    check(spile("talk", "--silence", "200ms", path, given=b"hello\nagain\n"), b"HELLO\nAGAIN\n")
+
+
+@pytest.mark.parametrize("words, given, status, stderr", [
+    (["-t", "100ms", "pipe: sleep 100"], b"", 124, b"did not end in time"),
+    pytest.param(["pipe: head -n 1"], b"a\n" * 1000000, 3, b"", id="end"),
+    (["/etc"], b"", 125, b"is a directory"),
+    (["--wait=50ms", "/no/such/device"], b"", 124, b"there is no"),
+    (["pipe: cat", "more"], b"", 125, b"one word too many"),
+    (["-n", "1", "pipe: cat"], b"", 125, b"no option '-n'"),
+])
+def test_talk_status(spile, words, given, status, stderr):
+    done = spile("talk", *words, given=given)
+    assert done.returncode == status, done.stderr
+    assert stderr in done.stderr
+
+
+def test_fifo_pair(spile, tmp_path):
+    os.mkfifo(tmp_path / "in")
+    os.mkfifo(tmp_path / "out")
+    service = subprocess.Popen(["sh", "-c", "while read x; do echo \"re $x\"; done <out >in"], cwd=tmp_path)
+    check(spile("ask", f"fifo:{tmp_path}/in,{tmp_path}/out", "one", "two"), b"re one\nre two\n")
+    assert service.wait(timeout=60) == 0
+    check(spile("ask", str(tmp_path / "in"), "x"), b"", 125, b"fifo:IN,OUT")
+
+
+def test_socket(spile, tmp_path):
+    if not shutil.which("socat"):
+        pytest.skip("not installed: socat")
+    service = subprocess.Popen(["socat", f"UNIX-LISTEN:{tmp_path}/socket", "EXEC:cat"])
+    check(spile("ask", "--wait=30s", f"{tmp_path}/socket", "hello"), b"hello\n")
+    assert service.wait(timeout=60) == 0
+
+
+@pytest.mark.parametrize("name", ["talk", "ask"])
+def test_help(spile, name):
+    done = spile(name, "--help")
+    assert done.returncode == 0 and done.stdout.startswith(b"usage: spile " + name.encode())
+    assert max(map(len, done.stdout.splitlines())) <= 100
+    assert len(done.stdout.splitlines()) <= 24
+
+
+def test_nothing_is_left(spile, tmp_path):
+    done = spile("talk", "-t", "200ms", f"pipe: sh -c 'setsid sleep 1000 & echo $! >{tmp_path}/pid; wait'")
+    assert done.returncode == 124
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
