@@ -31,6 +31,13 @@ char *graph_format(const char *form, ...) {
     return size < 0 ? NULL : made;
 }
 
+static char *cure_of_two_writers(const struct file *file) {
+    if (file->kind == SPILE_STREAM) /* it can't be changed in place */
+        return graph_format("give one of the two files another name");
+    return graph_format("give one of the two files another name, or mark it {<>%s} where it is changed in place",
+                        file->name);
+}
+
 /* One writer a name, none after a change of it, and no name that is both a file and a directory. */
 static int check_writer(const spile_plan *plan, size_t program, const struct file *file, spile_error **ret_error) {
     for (size_t i = 0; i < plan->program_count; i++) {
@@ -43,11 +50,7 @@ static int check_writer(const spile_plan *plan, size_t program, const struct fil
                 return graph_refuse(
                     plan, MAX(i, program), i > program ? &other->files[j] : file, EINVAL, ret_error,
                     graph_format("'%s' has two writers, %s and another", file->name, label ? label : "one program"),
-                    file->kind == SPILE_STREAM
-                        ? graph_format("give one of the two files another name")
-                        : graph_format("give one of the two files another name, or mark it {<>%s} where it is changed "
-                                       "in place",
-                                       file->name));
+                    cure_of_two_writers(file));
             if (role_changes(other->files[j].role) && i < program)
                 return graph_refuse(
                     plan, program, file, EINVAL, ret_error,
