@@ -93,6 +93,35 @@ START_TEST(output_again) {
 }
 END_TEST
 
+/* Whoever looks the name up just before the next generation stands there opens the one before, when that has ended
+ * already. O_PATH looks a name up, and what it gives can be opened later. */
+START_TEST(output_opened_late) {
+    static const spile_pipe_options options = {.size = sizeof(options), .ends_by_exit = true};
+    spile_loop *loop = NULL;
+    spile_pipe *out = NULL;
+    char late[32];
+    ck_assert_int_eq(spile_loop_new(&loop), 0);
+    ck_assert_int_eq(spile_pipe_new_output(&options, &out), 0);
+    ck_assert_int_eq(spile_pipe_attach(out, loop, NULL, NULL), 0);
+    AUTO_FD looked_up = open(spile_pipe_path(out), O_PATH | O_CLOEXEC);
+    ck_assert_int_ge(looked_up, 0);
+    snprintf(late, sizeof(late), "/proc/self/fd/%d", looked_up);
+    close(open(spile_pipe_path(out), O_WRONLY | O_CLOEXEC));
+    while (info_of(out).opens == 0)
+        ck_assert_int_ge(spile_loop_step(loop, LONG_NS), 0);
+    int fd = open(late, O_WRONLY | O_CLOEXEC);
+    ck_assert_int_eq(write(fd, "late", 4), 4);
+    close(fd);
+    ck_assert_int_eq(spile_pipe_finish(out), 0);
+    while (spile_loop_step(loop, LONG_NS) > 0)
+        ;
+    wait_well(out);
+    check_came(out, "late", 4);
+    spile_loop_free(loop);
+    spile_pipe_free(out);
+}
+END_TEST
+
 /* A process that a shell left behind still writes: the output has not ended. */
 START_TEST(output_of_a_descendant) {
     spile_pipe *out = output_new();
@@ -462,8 +491,8 @@ int main(void) {
     tcase_add_loop_test(loops, orders, 0, 5);
     tcase_set_timeout(loops, 20);
     suite_add_tcase(suite, loops);
-    ADD(suite, "end", opposite_orders, input_again, output_again, output_of_a_descendant, input_of_a_descendant,
-        never_opened, killed, replaced, freed_at_once);
+    ADD(suite, "end", opposite_orders, input_again, output_again, output_opened_late, output_of_a_descendant,
+        input_of_a_descendant, never_opened, killed, replaced, freed_at_once);
     ADD(suite, "use", misuse, from_its_own_callback, on_a_loop, loop_freed_first);
     ADD(suite, "host", many, many_at_once, forked, host_killed);
     atexit(scratch_remove);

@@ -227,6 +227,32 @@ def test_consumer_that_fails_is_the_cause(host):
     host.fails("seq 100000000 >{x|}", host.user("read {<x|} some 0 signal 9"), status=137, says="pipe_user' was killed by signal 9")
 
 
+LATE = r"""
+import os, sys
+late = os.open(sys.argv[1], os.O_PATH)  # looks the name up, as an open does before it opens
+os.close(os.open(sys.argv[1], os.O_WRONLY))
+while os.path.samestat(os.stat(sys.argv[1]), os.fstat(late)):
+    pass  # the next pipe is not there yet
+
+def write_in_vain(path):
+    try:
+        with open(path, "wb", buffering=0) as file:
+            while True:
+                file.write(bytes(100000))
+    except BrokenPipeError:
+        pass
+
+write_in_vain(sys.argv[1])
+write_in_vain(f"/proc/self/fd/{late}")
+"""
+
+
+def test_opened_late_by_a_writer_whose_reader_has_left(host):
+    """The name was looked up before the next pipe stood there: an open of the one before must not wait for ever."""
+    host.write("late.py", LATE.encode())
+    host.ok("python3 {<late.py} {>x|}", "head -c 1 {<x|} >{y}")
+
+
 # -------------------------------------------------------------------------------------------------------- handed on
 
 

@@ -120,6 +120,20 @@ static void forget_old(struct stream_writer *writer) {
             generation_close(generation);
 }
 
+/* Who has it open learns that nobody wants the data. Where nobody has, somebody may be on the way who looked the name
+ * up before the next one stood there: that open would wait for ever. */
+static void refuse(struct generation *generation) {
+    struct pollfd poll_fd = {.fd = generation->fd, .events = POLLIN};
+    bool is_left = !generation->is_pipe && poll(&poll_fd, 1, 0) > 0 && poll_fd.revents == POLLHUP;
+    if (!is_left) {
+        generation_close(generation);
+        return;
+    }
+    loop_fd_remove(&generation->ready);
+    if (generation->state == GENERATION_OPEN)
+        stream_set_generation(generation, GENERATION_CLOSED);
+}
+
 static void begin(struct stream_writer *writer, struct generation *generation) {
     struct stream *stream = writer->stream;
     stream_note_open(stream, &stream->writer_side, writer->path);
@@ -130,7 +144,7 @@ static void begin(struct stream_writer *writer, struct generation *generation) {
     }
     stream_set_generation(generation, GENERATION_OPEN);
     if (writer->is_refused)
-        generation_close(generation);
+        refuse(generation);
     else
         writer_pump(writer);
 }
@@ -153,7 +167,7 @@ static void writer_looked(struct watch *watch) {
     struct stream *stream = writer->stream;
     struct pollfd poll_fd = {.fd = generation->fd, .events = POLLIN};
     bool is_by_clock = watch->descriptor < 0;
-    if (generation->fd < 0 || (is_by_clock && (poll(&poll_fd, 1, 0) <= 0 || generation->state != GENERATION_ARMED)))
+    if (generation->fd < 0 || poll(&poll_fd, 1, 0) < 0 || (is_by_clock && poll_fd.revents == 0))
         return;
     if (generation->state == GENERATION_ARMED) {
         int result = arm(writer);
@@ -167,7 +181,8 @@ static void writer_looked(struct watch *watch) {
         stream->room->progress++;
         forget_old(writer);
         begin(writer, generation);
-    } else if (generation->state == GENERATION_CLOSED && poll(&poll_fd, 1, 0) >= 0 && !(poll_fd.revents & POLLHUP)) {
+    } else if (generation->state == GENERATION_CLOSED && poll_fd.revents != POLLHUP) {
+        /* Opened late, by who looked the name up before the next one stood there; and maybe left again already. */
         stream->room->progress++;
         begin(writer, generation);
     }
@@ -256,8 +271,8 @@ void writer_refuse(struct stream_writer *writer) {
         return;
     writer->is_refused = true;
     for (struct generation *generation = writer->generations; generation; generation = generation->next)
-        if (generation->state != GENERATION_ARMED)
-            generation_close(generation);
+        if (generation->state != GENERATION_ARMED && generation->fd >= 0)
+            refuse(generation);
 }
 
 bool writer_is_closed(const struct stream_writer *writer) {
