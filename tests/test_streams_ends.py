@@ -184,6 +184,16 @@ def test_head(host):
     assert host.ok("sh -c 'seq 100000000 >$1; exit $?' sh {>x|}", "head -n 1 {<x|}") == b"1\n"
 
 
+@pytest.mark.parametrize("reader", [[], ["wc -l {<q|}"]])
+def test_an_early_leaver_cuts_nobody_else_short(host, reader):
+    """Shell: what tee wrote until then is all that there is, and nobody says so."""
+    other = "{q|}" if reader else "{q}"
+    host.fails(f"seq 1000000 | tee {{>p|}} >{other}", "head -n 1 {<p|}", *reader, status=141,
+               says=["SIGPIPE", "'q', which it writes too, is cut short"])
+    host.ok(f"seq 1000000 | tee -p {{>p|}} >{other}", "head -n 1 {<p|}", *reader)
+    host.ok("seq 1000000 | tee {>p|} >{q} 2>{err}", "head -n 1 {<p|}", "--optional", "q")
+
+
 def test_head_of_what_the_caller_gives(host):
     host.write("in", b"1\n" * 3_000_000)
     assert host.ok("head -n 1 {<in|}") == b"1\n"

@@ -97,6 +97,21 @@ static enum readers_fate fate_of_readers(const struct run_program *writer) {
     return fate;
 }
 
+/* What a program that died of SIGPIPE had still to write, for others than the readers that left: its name, or NULL. */
+static const char *cut_short(const struct run_program *program) {
+    const spile_program *owner = plan_of(program)->program;
+    for (size_t i = 0; i < owner->file_count; i++) {
+        const struct file *file = &owner->files[i];
+        const struct plan_name *name = plan_find_name(program->call->plan, file->name);
+        const struct flow *flow = file->kind == SPILE_STREAM ? flow_find(program->call, file->name) : NULL;
+        bool is_left = file->kind == SPILE_STREAM && (!flow || !flow->stream || stream_is_refused(flow->stream));
+        if (role_makes(file->role) && !is_left && (ssize_t)i != owner->tied[STDERR_FILENO] &&
+            !(name && name->is_optional))
+            return file->name;
+    }
+    return NULL;
+}
+
 /* A pipe can't be sought in, mapped, or taken for a regular file: programs say that in many words, if at all. */
 static void text_stream_hint(struct text *text, const struct run_program *program) {
     const spile_program *owner = plan_of(program)->program;
@@ -115,6 +130,12 @@ static void text_stream_hint(struct text *text, const struct run_program *progra
                     names.data, count == 1 ? "is a pipe" : "are pipes", count == 1 ? "it" : "one", marks.data);
 }
 
+/* A shell says of a command that died of SIGPIPE that it ended with 128 + 13. */
+static bool died_of_pipe(const struct run_program *program) {
+    return (WIFSIGNALED(program->status) && WTERMSIG(program->status) == SIGPIPE) ||
+           (WIFEXITED(program->status) && WEXITSTATUS(program->status) == 128 + SIGPIPE);
+}
+
 static spile_error *program_error(const struct run_program *program) {
     AUTO_TEXT text = {0};
     spile_error_kind kind = SPILE_ERROR_PROGRAM;
@@ -129,7 +150,14 @@ static spile_error *program_error(const struct run_program *program) {
         text_printf(&text, "%s failed with exit status %d", program->label, WEXITSTATUS(program->status));
     }
     bool reader_ended = fate_of_readers(program) == READERS_ENDED_WELL;
-    if (reader_ended && !signal)
+    const char *short_name = reader_ended && died_of_pipe(program) ? cut_short(program) : NULL;
+    if (short_name)
+        text_printf(
+            &text,
+            "; what reads from it had ended well before, but '%s', which it writes too, is cut short: mark what "
+            "both need as one stream with two readers, or let it go on writing (tee -p)",
+            short_name);
+    else if (reader_ended && !signal)
         text_puts(&text, "; what reads from it had ended well before: if that is why, accept its status");
     else if (kind == SPILE_ERROR_PROGRAM)
         text_stream_hint(&text, program);
@@ -166,17 +194,14 @@ static void accept_program(struct run_program *program) {
 
 static void judge(struct run_program *program) {
     spile_call *call = program->call;
-    /* A shell says of a command that died of SIGPIPE that it ended with 128 + 13. */
-    bool died_of_pipe = (WIFSIGNALED(program->status) && WTERMSIG(program->status) == SIGPIPE) ||
-                        (WIFEXITED(program->status) && WEXITSTATUS(program->status) == 128 + SIGPIPE);
-    enum readers_fate fate = died_of_pipe ? fate_of_readers(program) : READERS_NONE;
+    enum readers_fate fate = died_of_pipe(program) ? fate_of_readers(program) : READERS_NONE;
     if (is_accepted(program) && call->state == CALL_RUNNING && !limit_left_short(program)) {
         accept_program(program);
     } else if (fate == READERS_RUN && call->state == CALL_RUNNING) {
         if (program->state != PROGRAM_EXITED)
             run_set_program_state(program, PROGRAM_EXITED);
         return; /* its readers decide: those that ended well have had enough */
-    } else if (fate == READERS_ENDED_WELL) {
+    } else if (fate == READERS_ENDED_WELL && !cut_short(program)) {
         accept_program(program);
     } else {
         fail_program(program, program_error(program));

@@ -496,6 +496,10 @@ bool stream_was_opened_by_writer(const struct stream *stream) {
     return stream->writer && stream->writer->is_opened;
 }
 
+bool stream_is_refused(const struct stream *stream) {
+    return stream->writer && stream->writer->is_refused;
+}
+
 bool stream_is_replaced(const struct stream *stream) {
     return stream->writer && writer_is_replaced(stream->writer);
 }

@@ -126,6 +126,8 @@ int stream_grow(struct stream *stream);
 int fifo_make(struct stream_room *room, char name[32], int *ret_read, int *ret_write);
 
 bool stream_was_opened_by_writer(const struct stream *stream);
+/* Whether all that read it have left, so that its writer was told as by any pipe. */
+bool stream_is_refused(const struct stream *stream);
 /* Whether something else stands at the writer's name. */
 bool stream_is_replaced(const struct stream *stream);
 /* The end has come and everything was passed on. */
