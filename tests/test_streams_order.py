@@ -44,6 +44,12 @@ def test_a_window_grows_only_where_all_stands_still(host):
     assert (straight["a"]["window_growths"], straight["a"]["bytes_in"]) == (0, 50 * MB)
 
 
+@pytest.mark.parametrize("words, size", [([], 256 << 10), (["--memory", "64k"], 64 << 10), (["--memory", "100"], 4 << 10)])
+def test_a_window_is_no_larger_than_the_memory(host, words, size):
+    streams = host.streams(*words, host.user("write {>a|} put 0 1000000"), host.user("read {<a|} get 0 1000000 end 0"))
+    assert (streams["a"]["window_bytes"], streams["a"]["bytes_out"]) == (size, 1000000)
+
+
 def test_the_limit_of_growth_names_the_ring(host):
     host.fails("--memory", "4M",
                host.user(f"write {{>a|}} write {{>b|}} put 0 {50 * MB} put 1 {MB}"),

@@ -1,7 +1,7 @@
 /* The streams of a running call: what feeds them and where they go. See flow.h. */
 #include "call/flow.h"
 
-enum { FLOW_WINDOW = 256 << 10, FLOW_KEPT = 64 << 10, DIRECT_BYTES = 1 << 20 };
+enum { FLOW_WINDOW = 256 << 10, FLOW_WINDOW_LEAST = 4 << 10, FLOW_KEPT = 64 << 10, DIRECT_BYTES = 1 << 20 };
 
 struct flow *flow_find(const spile_call *call, const char *name) {
     for (struct flow *flow = call->flows; flow; flow = flow->next)
@@ -386,12 +386,14 @@ int flow_begin(spile_call *call, size_t group, spile_error **ret_error) {
     if (!room->owner) {
         call->stream_owner = (struct stream_owner){
             .moved = on_moved, .failed = on_failed, .opened = on_opened, .wanted = on_wanted};
+        size_t limit = call->options.limits.file_bytes ? call->options.limits.file_bytes : half_of_memory();
+        /* With little memory a window is no larger than that, but for a page. */
+        size_t window = MIN((size_t)FLOW_WINDOW, MAX(limit, (size_t)FLOW_WINDOW_LEAST));
         *room = (struct stream_room){.loop = call->loop,
                                      .owner = &call->stream_owner,
                                      .root = cell_root_fd(call->cell),
-                                     .window = FLOW_WINDOW,
-                                     .limit_bytes = call->options.limits.file_bytes ? call->options.limits.file_bytes
-                                                                                    : half_of_memory()};
+                                     .window = window,
+                                     .limit_bytes = limit};
     }
     for (size_t i = 0; i < call->program_count; i++) {
         const spile_program *owner = call->plan->programs[i].program;
