@@ -18,13 +18,23 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
-enum { OCCURRENCES = 3, OCCURRENCES_FULL = 12, PATIENCE_MS = 15000, LEFT_MS = 8000, CODES = 5, WORKERS_MAX = 8 };
+enum {
+    OCCURRENCES = 3,
+    OCCURRENCES_FULL = 12,
+    PATIENCE_MS = 15000,
+    LEFT_MS = 8000,
+    CODES = 5,
+    WORKERS_MAX = 8,
+    PAIRS = 100,
+    PAIR_DISTANCES = 5
+};
 
 struct task {
     uint32_t key;
     char place[52];
     enum fault_class class;
     unsigned occurrence;
+    unsigned also; /* of a pair: which point after it fails, too; 0: none */
     bool is_onward;
     int code;
 };
@@ -60,11 +70,12 @@ static void run_here(const struct scenario *scenario, spile_containment containm
     if (task) {
         plan->occurrence = task->occurrence;
         plan->onward = task->is_onward;
+        plan->also = task->also;
         plan->code = task->code;
         plan->key = task->key;
     }
     int outcome = scenario_run(scenario, containment, directory);
-    plan->key = 0;
+    plan->key = plan->countdown = 0;
     if (open_fds() != fds)
         wrong("%zu descriptors are left, before there were %zu", open_fds(), fds);
     exit(outcome);
@@ -138,7 +149,7 @@ static int run_apart(const struct scenario *scenario, spile_containment containm
         kill(child, SIGKILL);
     int status = 0;
     waitpid(child, &status, 0);
-    plan->key = 0;
+    plan->key = plan->countdown = 0;
     unsigned left = take_children(LEFT_MS) + (task ? shared_files() : 0);
     ssize_t got = read(said[0], complaint, size - 1);
     complaint[MAX(got, (ssize_t)0)] = '\0';
@@ -227,6 +238,19 @@ static void add_tasks(struct tasks *tasks, const struct fault_entry *entry) {
             }
 }
 
+/* Pairs, of the first hundred: what fails while a failure is being dealt with. */
+static void add_pairs(struct tasks *tasks) {
+    size_t count = tasks->count, pairs = 0;
+    for (size_t i = 0; i < count && pairs < PAIRS; i++) {
+        struct task pair = tasks->items[i];
+        if (pair.class != FAULT_ACQUIRE || pair.is_onward)
+            continue;
+        pair.also = 1 + (unsigned)pairs++ % PAIR_DISTANCES;
+        ck_assert_int_eq(ARRAY_RESERVE(tasks->items, tasks->count, tasks->capacity), 0);
+        tasks->items[tasks->count++] = pair;
+    }
+}
+
 static struct tasks record(const struct scenario *scenario, spile_containment containment, struct fault_plan *plan) {
     struct tasks tasks = {0};
     char complaint[4096];
@@ -236,6 +260,7 @@ static struct tasks record(const struct scenario *scenario, spile_containment co
     for (size_t i = 0; i < FAULT_TABLE_SIZE; i++)
         if (plan->table[i].key && plan->table[i].passes > 0)
             add_tasks(&tasks, &plan->table[i]);
+    add_pairs(&tasks);
     return tasks;
 }
 
@@ -261,8 +286,8 @@ static void run_task(const struct scenario *scenario, size_t kind, struct fault_
     counts->errors += outcome == FAULT_ERROR;
     counts->wrong += outcome == FAULT_WRONG;
     if (outcome == FAULT_WRONG || getenv("SPILE_FAULT_VERBOSE"))
-        printf("# SPILE_FAULT='%s:%s:%s:%u:%s:%d': %.600s\n", scenario->name, containments[kind].name, task->place,
-               task->occurrence, task->is_onward ? "onward" : "once", task->code, complaint);
+        printf("# SPILE_FAULT='%s:%s:%s:%u:%s:%d:%u': %.600s\n", scenario->name, containments[kind].name, task->place,
+               task->occurrence, task->is_onward ? "onward" : "once", task->code, task->also, complaint);
     fflush(stdout);
 }
 
@@ -323,8 +348,8 @@ static struct tasks record_apart(const struct scenario *scenario, size_t kind) {
 static bool is_wanted(const struct task *task, const struct scenario *scenario, const char *containment,
                       const char *key) {
     char own[256];
-    snprintf(own, sizeof(own), "%s:%s:%s:%u:%s:%d", scenario->name, containment, task->place, task->occurrence,
-             task->is_onward ? "onward" : "once", task->code);
+    snprintf(own, sizeof(own), "%s:%s:%s:%u:%s:%d:%u", scenario->name, containment, task->place, task->occurrence,
+             task->is_onward ? "onward" : "once", task->code, task->also);
     return strcmp(own, key) == 0;
 }
 

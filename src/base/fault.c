@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -79,9 +80,14 @@ int fault_point(struct fault_site *site) {
     if (!entry)
         return 0;
     uint32_t pass = ++entry->passes;
+    /* Setting a timer fails for misuse only, and a loop that could not would have nobody to tell. */
+    bool may_be_second = site->class == FAULT_ACQUIRE && strcmp(site->name, "timerfd_settime") != 0;
+    if (plan->countdown > 0 && may_be_second && --plan->countdown == 0)
+        return ENOMEM;
     if (plan->key != site->key || pass < plan->occurrence || (pass > plan->occurrence && !plan->onward))
         return 0;
-    plan->hits++;
+    if (plan->hits++ == 0)
+        plan->countdown = plan->also;
     return plan->code;
 }
 
@@ -103,6 +109,7 @@ void fault_plan_reset(struct fault_plan *plan) {
     plan->onward = 0;
     plan->code = 0;
     plan->hits = 0;
+    plan->also = plan->countdown = 0;
     for (size_t i = 0; i < FAULT_TABLE_SIZE; i++)
         plan->table[i].passes = 0;
 }

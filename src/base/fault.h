@@ -32,6 +32,8 @@ struct fault_plan {
     _Atomic uint32_t onward;     /* every later pass fails too */
     _Atomic int32_t code;        /* an errno, or FAULT_SHORT */
     _Atomic uint32_t hits;       /* how often it failed */
+    _Atomic uint32_t also;       /* that many points after the first failure another one fails; 0: none */
+    _Atomic uint32_t countdown;  /* to it, while it is to come */
     struct fault_entry table[FAULT_TABLE_SIZE];
 };
 

@@ -154,6 +154,8 @@ int __clone(int (*function)(void *), void *stack, int flags, void *argument, ...
 #define sys_raw_dup(from, to) SYS_ACQUIRE("dup3", (int)syscall(SYS_dup3, from, to, 0))
 #define sys_raw_open(path, flags) SYS_ACQUIRE("openat", (int)syscall(SYS_openat, AT_FDCWD, path, (flags) | O_CLOEXEC))
 #define sys_chdir(path) SYS_ACQUIRE("chdir", chdir(path))
+/* A file of the kernel's own, which takes all or nothing. */
+#define sys_write_control(fd, text, size) SYS_ACQUIRE("write_control", (int)write(fd, text, size))
 #define sys_unshare(flags) SYS_ACQUIRE("unshare", unshare(flags))
 #define sys_setsid() SYS_ACQUIRE("setsid", setsid())
 /* Of a session's first process: descriptor `fd` becomes what hangs it up, and what its terminal's keys interrupt. */

@@ -36,7 +36,7 @@ static int write_number(int directory, const char *path, uint64_t value) {
     if (fd < 0)
         return fd;
     snprintf(digits, sizeof(digits), "%llu", (unsigned long long)value);
-    return fd_write_all(fd, digits, strlen(digits));
+    return sys_write_control(fd, digits, strlen(digits));
 }
 
 /* The number alone in a file, or behind a word of it; 0 where it is not there. */
@@ -290,7 +290,7 @@ static int watch_kills(struct cgroups *cgroups, const struct cgroup *cgroup) {
     if (source < 0 || control < 0 || event < 0)
         return source < 0 ? source : control < 0 ? control : event;
     snprintf(line, sizeof(line), "%d %d", event, source);
-    int result = fd_write_all(control, line, strlen(line));
+    int result = sys_write_control(control, line, strlen(line));
     if (result >= 0)
         cgroups->killed = TAKE_FD(event);
     return result;

@@ -28,7 +28,7 @@ struct cgroups {
 struct cgroup_refusals {
     struct cgroup_refusal {
         int number;     /* negative errno */
-        char what[160]; /* "making a control group in '/sys/...'" */
+        char what[200]; /* "making a control group in '/sys/...'" */
     } memory, processes;
 };
 

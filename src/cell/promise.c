@@ -11,17 +11,33 @@ const char *spile_promise_name(spile_promise promise) {
     return NULL;
 }
 
+/* As much as there is room for. */
+static ssize_t read_start(int fd, char *text, size_t size) {
+    size_t used = 0;
+    while (used < size) {
+        ssize_t got = sys_read(fd, text + used, size - used);
+        if (got == -EINTR || got == -EAGAIN)
+            continue;
+        if (got < 0)
+            return got;
+        if (got == 0)
+            break;
+        used += (size_t)got;
+    }
+    return (ssize_t)used;
+}
+
 bool promise_has_no_swap(void) {
     char text[4096];
     AUTO_FD fd = sys_openat(AT_FDCWD, "/proc/swaps", O_RDONLY, 0);
     if (fd < 0)
         return fd == -ENOENT; /* a kernel that can't swap */
-    ssize_t size = sys_read(fd, text, sizeof(text) - 1);
+    ssize_t size = read_start(fd, text, sizeof(text) - 1);
     if (size <= 0)
         return false;
     text[size] = '\0';
     const char *first = strchr(text, '\n'); /* behind the heading, one line a device */
-    return !first || first[1] == '\0';
+    return first && first[1] == '\0';
 }
 
 int promise_sees_waits(void) {
@@ -29,6 +45,6 @@ int promise_sees_waits(void) {
     AUTO_FD fd = sys_openat(AT_FDCWD, "/proc/self/syscall", O_RDONLY, 0);
     if (fd < 0)
         return fd;
-    ssize_t size = sys_read(fd, text, sizeof(text));
+    ssize_t size = read_start(fd, text, sizeof(text));
     return size < 0 ? (int)size : 0;
 }

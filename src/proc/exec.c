@@ -138,11 +138,8 @@ static int limit_one(int resource, uint64_t value, uint64_t margin) {
 /* While their descriptors are still there. */
 static int join_groups(const struct exec_plan *plan) {
     int result = 0;
-    for (size_t i = 0; i < plan->group_count && result >= 0; i++) {
-        do
-            result = (int)sys_write(plan->groups[i], "0", 1); /* 0 is who writes it */
-        while (result == -EINTR || result == -EAGAIN);
-    }
+    for (size_t i = 0; i < plan->group_count && result >= 0; i++)
+        result = sys_write_control(plan->groups[i], "0", 1); /* 0 is who writes it */
     return result;
 }
 
