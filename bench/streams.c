@@ -1,9 +1,12 @@
 /* Streams through spile and without it.
  *
  *   streams KIND FLOW BYTES
+ *   streams touch FLOW BYTES
  *
  * Does one KIND once, with bytes that bench/flow (at FLOW) makes and looks at, and prints how many nanoseconds it took.
  * A cell is made and a small call run before the clock starts: this is about what passes through, not about starting.
+ * `touch` only uses that much memory: to a virtual machine its host may give it at the first touch, at a tenth of the
+ * speed, and who happens to come first would pay for all others.
  */
 #include "sample.h"
 #include "spile.h"
@@ -14,11 +17,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { PIPE_BYTES = 1 << 20, READ_BYTES = 256 << 10, WORK = 12 };
+enum { PIPE_BYTES = 1 << 20, READ_BYTES = 256 << 10, STEP_BYTES = 2 << 20, WORK = 12 };
 
 struct kind_of_call {
     const char *name;
@@ -83,20 +87,37 @@ static void run_fifo(const struct setting *setting, const char *pipe_bytes) {
     finish(reader, "the reader");
 }
 
-/* What reading into memory is measured against. */
-static void run_discard(const struct setting *setting) {
+/* What reading into memory is measured against: read and thrown away, or kept in the best way known, which is address
+ * space for more than comes, made ready in large pages a step ahead. */
+static void run_read(const struct setting *setting, bool is_kept) {
     static char buffer[READ_BYTES];
-    char pipe_bytes[16];
+    const size_t reserved = (size_t)64 << 30;
+    char pipe_bytes[16], *place = buffer, *ready = NULL;
+    if (is_kept) {
+        place = mmap(NULL, reserved, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (place == MAP_FAILED || madvise(place, reserved, MADV_HUGEPAGE) < 0)
+            fail("mmap");
+        ready = place;
+    }
     snprintf(pipe_bytes, sizeof(pipe_bytes), "%d", PIPE_BYTES);
     pid_t writer = start_writer(setting, pipe_bytes);
     int fd = open(setting->from, O_RDONLY | O_CLOEXEC);
     uint64_t total = 0;
-    for (ssize_t count; (count = read(fd, buffer, sizeof(buffer))) > 0;)
-        total += (uint64_t)count;
+    for (ssize_t count = 1; count > 0; total += (uint64_t)count) {
+        if (is_kept && place + READ_BYTES > ready) {
+            if (madvise(ready, STEP_BYTES, MADV_POPULATE_WRITE) < 0)
+                fail("madvise");
+            ready += STEP_BYTES;
+        }
+        count = read(fd, place, READ_BYTES);
+        if (count < 0)
+            fail("read");
+        place += is_kept ? count : 0;
+    }
     close(fd);
     finish(writer, "the writer");
     if (total != strtoull(setting->bytes, NULL, 10))
-        fail("discard: not all came");
+        fail("not all came");
 }
 
 static void run_stage_alone(const struct setting *setting) {
@@ -106,13 +127,23 @@ static void run_stage_alone(const struct setting *setting) {
     finish(start(argv), "the stage");
 }
 
+static bool is_bare_kind(const char *name) {
+    static const char *const names[] = {"raw-fifo", "raw-fifo-64k", "discard", "keep-by-hand", "stage-alone"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+        if (strcmp(name, names[i]) == 0)
+            return true;
+    return false;
+}
+
 static void run_bare_kind(const char *name, const struct setting *setting) {
     if (strcmp(name, "raw-fifo") == 0)
         run_fifo(setting, "1048576");
     else if (strcmp(name, "raw-fifo-64k") == 0)
         run_fifo(setting, NULL);
     else if (strcmp(name, "discard") == 0)
-        run_discard(setting);
+        run_read(setting, false);
+    else if (strcmp(name, "keep-by-hand") == 0)
+        run_read(setting, true);
     else
         run_stage_alone(setting);
 }
@@ -186,6 +217,16 @@ static void run_call(const struct kind_of_call *kind, const struct setting *sett
 
 /* ------------------------------------------------------------------------------ */
 
+static int touch(uint64_t bytes) {
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED)
+        fail("mmap");
+    (void)madvise(memory, bytes, MADV_HUGEPAGE);
+    memset(memory, 1, bytes);
+    munmap(memory, bytes);
+    return 0;
+}
+
 static void prepare(struct setting *setting, bool has_file) {
     snprintf(setting->directory, sizeof(setting->directory), "/dev/shm/bench-XXXXXX");
     if (!mkdtemp(setting->directory))
@@ -206,12 +247,14 @@ static void clean_up(const struct setting *setting) {
 
 int main(int argc, char **argv) {
     static struct setting setting;
+    if (argc == 4 && strcmp(argv[1], "touch") == 0)
+        return touch(strtoull(argv[3], NULL, 10));
     const struct kind_of_call *kind = NULL;
     for (size_t i = 0; argc == 4 && i < sizeof(calls) / sizeof(*calls); i++)
         if (strcmp(calls[i].name, argv[1]) == 0)
             kind = &calls[i];
     bool is_stage = argc == 4 && strcmp(argv[1], "stage-alone") == 0;
-    if (argc != 4 || (!kind && !is_stage && strncmp(argv[1], "raw-fifo", 8) != 0 && strcmp(argv[1], "discard") != 0)) {
+    if (argc != 4 || (!kind && !is_bare_kind(argv[1]))) {
         fprintf(stderr, "usage: streams KIND FLOW BYTES\n");
         return 2;
     }

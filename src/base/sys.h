@@ -176,6 +176,10 @@ int __clone(int (*function)(void *), void *stack, int flags, void *argument, ...
 #define sys_mmap(size, protection, flags, fd, offset) \
     (SYS_FAULT(FAULT_ACQUIRE, "mmap") ? (errno = ENOMEM, MAP_FAILED) : mmap(NULL, size, protection, flags, fd, offset))
 
+#define sys_mremap(memory, size, wanted) \
+    (SYS_FAULT(FAULT_ACQUIRE, "mremap") ? (errno = ENOMEM, MAP_FAILED) : mremap(memory, size, wanted, MREMAP_MAYMOVE))
+#define sys_madvise(memory, size, advice) SYS_ACQUIRE("madvise", madvise(memory, size, advice))
+
 /* transfer */
 #define sys_read(fd, buffer, size) SYS_TRANSFER("read", size, read(fd, buffer, count_))
 #define sys_write(fd, buffer, size) SYS_TRANSFER("write", size, write(fd, buffer, count_))

@@ -121,10 +121,7 @@ static void free_parts(spile_call *call) {
         item->state = ITEM_READY;
         source_stop(item);
         source_done(&item->source);
-        if (item->data_is_mapped)
-            (void)sys_munmap(item->data, item->bytes);
-        else
-            free(item->data);
+        bytes_release(item->data, item->bytes, item->data_is_mapped);
         free(item->name);
         free(item);
     }

@@ -2,40 +2,64 @@
  * caller wants to see them. What can't be passed on yet stops the reading, so that the program waits too. */
 #include "call/run.h"
 
-enum { CAPTURE_READ = 64 << 10, CAPTURE_READS = 8 };
+enum { CAPTURE_READ = 64 << 10, CAPTURE_READS = 8, KEPT_READ = 256 << 10, PIPE_BYTES = 1 << 20 };
 
 static void capture_fail(struct capture *capture, int result, const char *what) {
     run_fail(capture->owner->call, run_system_error(result, what, capture->owner->label));
 }
 
+static int add(struct capture *capture, const char *data, size_t size) {
+    char *place;
+    size_t room;
+    int result = bytes_reserve(&capture->kept, size + 1, &place, &room);
+    if (result < 0)
+        return result;
+    memcpy(place, data, size);
+    place[size] = '\0';
+    bytes_added(&capture->kept, size);
+    return 0;
+}
+
 static int keep(struct capture *capture, const char *data, size_t size) {
+    struct bytes *kept = &capture->kept;
     if (capture->keeps_tail) {
         if (size >= capture->limit) {
-            capture->is_truncated |= size > capture->limit || capture->size > 0;
+            capture->is_truncated |= size > capture->limit || kept->size > 0;
             data += size - capture->limit;
             size = capture->limit;
-            capture->size = 0;
-        } else if (capture->size + size > 2 * capture->limit) {
-            size_t kept = MIN(capture->limit - size, capture->size);
-            memmove(capture->data, capture->data + capture->size - kept, kept);
-            capture->size = kept;
+            kept->size = 0;
+        } else if (kept->size + size > 2 * capture->limit) {
+            size_t left = MIN(capture->limit - size, kept->size);
+            memmove(kept->data, kept->data + kept->size - left, left);
+            kept->size = left;
             capture->is_truncated = true;
         }
-    } else if (size > capture->limit - capture->size) {
+    } else if (size > capture->limit - kept->size) {
         return -EOVERFLOW;
     }
-    if (capture->size + size + 1 > capture->capacity) {
-        size_t wanted = MAX(capture->capacity * 2, capture->size + size + 1);
-        char *grown = memory_grow(capture->data, wanted);
-        if (!grown)
-            return -ENOMEM;
-        capture->data = grown;
-        capture->capacity = wanted;
+    return add(capture, data, size);
+}
+
+/* Where all of it is kept and nothing passed on, it is read to where it stays. */
+static ssize_t read_kept(struct capture *capture) {
+    struct bytes *kept = &capture->kept;
+    char *place;
+    size_t room;
+    int result = bytes_reserve(kept, 2, &place, &room); /* a NUL comes behind it */
+    if (result < 0)
+        return result;
+    ssize_t size = sys_read(capture->fd, place, MIN(room - 1, (size_t)KEPT_READ));
+    if (size <= 0)
+        return size;
+    if ((size_t)size > capture->limit - kept->size)
+        return -EOVERFLOW;
+    place[size] = '\0';
+    bytes_added(kept, (size_t)size);
+    if (kept->size >= PIPE_BYTES / 4 && !capture->is_large) {
+        capture->is_large = true;
+        (void)fcntl(capture->fd, F_SETPIPE_SZ, PIPE_BYTES); /* past the user's share of pages it stays small */
     }
-    memcpy(capture->data + capture->size, data, size);
-    capture->size += size;
-    capture->data[capture->size] = '\0';
-    return 0;
+    return size;
 }
 
 /* Sends on what waits; nobody listening any more is no reason to fail the call. */
@@ -81,28 +105,35 @@ static void capture_close(struct capture *capture) {
     capture->fd = fd_close(capture->fd);
 }
 
+static ssize_t read_and_take(struct capture *capture) {
+    char buffer[CAPTURE_READ];
+    if (!capture->keeps_tail && !capture->has_sink)
+        return read_kept(capture);
+    ssize_t size = sys_read(capture->fd, buffer, sizeof(buffer));
+    int result = size > 0 ? take(capture, buffer, (size_t)size) : 0;
+    return result < 0 ? result : size;
+}
+
 /* Reads up to `reads` times; returns 1 where there is nothing more for now. */
 static int drain(struct capture *capture, int reads, bool waits_for_sink) {
-    char buffer[CAPTURE_READ];
     while (reads-- > 0 && capture->fd >= 0) {
         if (waits_for_sink && capture->unsent_size > 0)
             return 1;
-        ssize_t size = sys_read(capture->fd, buffer, sizeof(buffer));
+        ssize_t size = read_and_take(capture);
         if (size == -EINTR)
             continue;
         if (size == -EAGAIN)
             return 1;
-        int result = size > 0 ? take(capture, buffer, (size_t)size) : (int)size;
-        if (size <= 0 || result < 0)
+        if (size <= 0)
             capture_close(capture);
-        if (result == -EOVERFLOW)
+        if (size == -EOVERFLOW)
             run_fail(capture->owner->call,
                      error_with(error_new(SPILE_ERROR_LIMIT,
                                           "%s wrote more than the limit of %zu bytes to a captured stream",
                                           capture->owner->label, capture->limit),
                                 ENOBUFS, (int)capture->owner->index, -1));
-        else if (result < 0)
-            capture_fail(capture, result, "reading what was written by");
+        else if (size < 0)
+            capture_fail(capture, (int)size, "reading what was written by");
     }
     return 0;
 }
@@ -160,12 +191,25 @@ void capture_finish(struct capture *capture) {
     capture_close(capture);
 }
 
+struct bytes capture_hand_over(struct capture *capture) {
+    struct bytes kept = capture->kept;
+    capture->kept = (struct bytes){0};
+    if (kept.size == 0) {
+        bytes_done(&kept);
+        return kept;
+    }
+    kept.size++;
+    bytes_trim(&kept);
+    kept.size--;
+    return kept;
+}
+
 void capture_done(struct capture *capture) {
     if (!capture->owner)
         return;
     capture_close(capture);
     sink_close(&capture->sink);
-    free(capture->data);
+    bytes_done(&capture->kept);
     free(capture->unsent);
     *capture = (struct capture){.fd = -1, .sink.fd = -1};
 }

@@ -1,7 +1,7 @@
 /* The streams of a running call: what feeds them and where they go. See flow.h. */
 #include "call/flow.h"
 
-enum { FLOW_WINDOW = 256 << 10, FLOW_WINDOW_LEAST = 4 << 10, FLOW_KEPT = 64 << 10, DIRECT_BYTES = 1 << 20 };
+enum { FLOW_WINDOW = 256 << 10, FLOW_WINDOW_LEAST = 4 << 10, DIRECT_BYTES = 1 << 20 };
 
 struct flow *flow_find(const spile_call *call, const char *name) {
     for (struct flow *flow = call->flows; flow; flow = flow->next)
@@ -137,20 +137,31 @@ static int begin_source(struct flow *flow) {
 /* ------------------------------------------------------------------------------ where they go */
 
 static ssize_t keep(struct flow *flow, const void *data, size_t size) {
-    struct item *item = flow->item;
     uint64_t limit = flow->call->options.limits.file_bytes;
-    if (limit && item->bytes + size > limit)
+    if (limit && flow->kept.size + size > limit)
         return -ENOSPC;
-    if (item->bytes + size > flow->capacity) {
-        size_t wanted = MAX(flow->capacity * 2, MAX((size_t)item->bytes + size, (size_t)FLOW_KEPT));
-        void *grown = memory_grow(item->data, wanted);
-        if (!grown)
-            return -ENOMEM;
-        item->data = grown;
-        flow->capacity = wanted;
-    }
-    memcpy((char *)item->data + item->bytes, data, size);
-    return (ssize_t)size;
+    int result = bytes_append(&flow->kept, data, size);
+    return result < 0 ? result : (ssize_t)size;
+}
+
+/* Near the limit the last bytes are taken, so that the first one too many is seen. */
+static ssize_t flow_place(struct stream_sink *sink, char **ret_place) {
+    struct flow *flow = CONTAINER_OF(sink, struct flow, sink);
+    const spile_limits *limits = &flow->call->options.limits;
+    size_t room;
+    int result = bytes_reserve(&flow->kept, 1, ret_place, &room);
+    if (result < 0)
+        return result;
+    uint64_t most = flow->kept.size + room;
+    bool is_near = (limits->file_bytes && most > limits->file_bytes) ||
+                   (limits->output_bytes && most > limits->output_bytes);
+    return is_near ? -ENOSPC : (ssize_t)room;
+}
+
+static void flow_placed(struct stream_sink *sink, size_t size) {
+    struct flow *flow = CONTAINER_OF(sink, struct flow, sink);
+    bytes_added(&flow->kept, size);
+    flow->item->bytes += size;
 }
 
 static ssize_t flow_take(struct stream_sink *sink, const void *data, size_t size) {
@@ -218,6 +229,10 @@ static int begin_sink(struct flow *flow) {
                                                             : FLOW_DELIVERY;
     int result = flow->target == FLOW_DELIVERY ? deliver_open(&flow->delivery) : 0;
     flow->delivery.sink.writable = flow_writable;
+    if (flow->target == FLOW_MEMORY) {
+        flow->sink.place = flow_place;
+        flow->sink.placed = flow_placed;
+    }
     if (result >= 0)
         stream_set_sink(flow->stream, &flow->sink);
     return result;
@@ -554,6 +569,9 @@ void flow_stop(spile_call *call) {
         if (flow->stream)
             stream_get_info(flow->stream, &flow->info);
         flow->stream = stream_free(flow->stream);
+        if (flow->kept.size > 0)
+            flow->item->data = bytes_take(&flow->kept, &flow->item->data_is_mapped);
+        bytes_done(&flow->kept);
     }
 }
 

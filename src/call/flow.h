@@ -26,7 +26,7 @@ struct flow {
     struct stream_sink sink;
     enum flow_target target;
     struct delivery delivery;
-    size_t capacity; /* of item->data */
+    struct bytes kept; /* in memory; the item's once no byte moves any more */
     bool is_end_told, sink_waits_for_resume;
 };
 

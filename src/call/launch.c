@@ -50,17 +50,17 @@ static bool is_accepted(const struct run_program *program) {
 /* The last lines of what it said on standard error, wherever that went, unless the user has seen them already. */
 static void text_tail(struct text *text, const struct run_program *program) {
     const struct capture *capture = plan_of(program)->program->merge_stderr ? &program->output : &program->error;
-    if (!capture->data || capture->sink.writable)
+    if (!capture->kept.data || capture->sink.writable)
         return;
-    size_t start, end = capture->size, lines = 0;
-    while (end > 0 && strchr("\n ", capture->data[end - 1]))
+    size_t start, end = capture->kept.size, lines = 0;
+    while (end > 0 && strchr("\n ", capture->kept.data[end - 1]))
         end--;
     for (start = end; start > 0; start--)
-        if (capture->data[start - 1] == '\n' && ++lines == TAIL_LINES)
+        if (capture->kept.data[start - 1] == '\n' && ++lines == TAIL_LINES)
             break;
     while (start < end) {
-        size_t size = strcspn(capture->data + start, "\n");
-        text_printf(text, "\n  %.*s", (int)MIN(size, end - start), capture->data + start);
+        size_t size = strcspn(capture->kept.data + start, "\n");
+        text_printf(text, "\n  %.*s", (int)MIN(size, end - start), capture->kept.data + start);
         start += size + 1;
     }
 }

@@ -167,8 +167,8 @@ static bool was_refused_processes(const struct run_program *program, struct text
 /* Whether the last that it said on standard error has one of the words. */
 static bool said(const struct run_program *program, const char *const *words) {
     const struct capture *error = &program->error;
-    for (; error->data && *words; words++)
-        if (memmem(error->data, error->size, *words, strlen(*words)))
+    for (; error->kept.data && *words; words++)
+        if (memmem(error->kept.data, error->kept.size, *words, strlen(*words)))
             return true;
     return false;
 }

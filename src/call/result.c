@@ -13,7 +13,7 @@ struct result_output {
 struct result_program {
     char **argv;
     spile_program_result data;
-    char *output, *error;
+    struct bytes output, error;
 };
 
 struct result_stream {
@@ -50,16 +50,13 @@ spile_result *spile_result_free(spile_result *result) {
         return NULL;
     for (size_t i = 0; i < result->output_count; i++) {
         struct result_output *output = &result->outputs[i];
-        if (output->is_mapped)
-            (void)sys_munmap(output->data, output->bytes);
-        else
-            free(output->data);
+        bytes_release(output->data, output->bytes, output->is_mapped);
         free(output->name);
     }
     for (size_t i = 0; i < result->program_count; i++) {
         string_list_free(result->programs[i].argv);
-        free(result->programs[i].output);
-        free(result->programs[i].error);
+        bytes_done(&result->programs[i].output);
+        bytes_done(&result->programs[i].error);
     }
     for (size_t i = 0; i < result->stream_count; i++)
         free(result->streams[i].name);
@@ -74,10 +71,10 @@ spile_result *spile_result_free(spile_result *result) {
 static void fill_program(struct result_program *filled, struct run_program *program) {
     bool started = program->start_ns > 0;
     filled->argv = TAKE_POINTER(program->argv);
-    filled->output = TAKE_POINTER(program->output.data);
-    filled->error = TAKE_POINTER(program->error.data);
-    size_t tail = program->error.keeps_tail && program->error.size > program->error.limit
-                      ? program->error.size - program->error.limit
+    filled->output = capture_hand_over(&program->output);
+    filled->error = capture_hand_over(&program->error);
+    size_t tail = program->error.keeps_tail && filled->error.size > program->error.limit
+                      ? filled->error.size - program->error.limit
                       : 0;
     filled->data = (spile_program_result){
         .size = sizeof(filled->data),
@@ -92,10 +89,10 @@ static void fill_program(struct result_program *filled, struct run_program *prog
         .user_ns = program->usage.user_ns,
         .system_ns = program->usage.system_ns,
         .max_rss_bytes = program->usage.max_rss_bytes,
-        .standard_output = filled->output ? filled->output : "",
-        .standard_output_size = filled->output ? program->output.size : 0,
-        .standard_error = filled->error ? filled->error + tail : "",
-        .standard_error_size = filled->error ? program->error.size - tail : 0,
+        .standard_output = filled->output.data ? filled->output.data : "",
+        .standard_output_size = filled->output.size,
+        .standard_error = filled->error.data ? filled->error.data + tail : "",
+        .standard_error_size = filled->error.size - tail,
         .standard_error_truncated = program->error.is_truncated || tail > 0};
 }
 

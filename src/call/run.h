@@ -14,6 +14,7 @@
  */
 #pragma once
 
+#include "base/bytes.h"
 #include "base/forkguard.h"
 #include "base/sink.h"
 #include "call/plan.h"
@@ -113,9 +114,10 @@ struct capture {
     struct run_program *owner;
     int fd; /* read end, nonblocking; -1: none or at its end */
     struct loop_fd watch;
-    char *data; /* what is kept; a ring once it is full and only the tail counts */
-    size_t size, capacity, limit, start;
+    struct bytes kept; /* and a NUL behind it, where there is anything */
+    size_t limit;
     bool keeps_tail, is_truncated;
+    bool is_large; /* the pipe was to be */
     /* where it is passed on as well */
     struct sink sink;
     bool has_sink;
@@ -304,6 +306,8 @@ int capture_open(struct capture *capture, struct run_program *owner, bool keeps_
                  int *ret_write_fd);
 /* Takes what is still in the pipe and closes it: nobody will write any more, or nobody who counts. */
 void capture_finish(struct capture *capture);
+/* What was kept, with a NUL behind it; for bytes_done. */
+struct bytes capture_hand_over(struct capture *capture);
 void capture_done(struct capture *capture);
 
 /* command.c */

@@ -1,21 +1,7 @@
 /* Where the bytes of an output go: memory, a descriptor, a file that is replaced, a callback. */
 #include "pipe/pipe.h"
 
-enum { FIRST_BYTES = 64 << 10, NEW_FILE_MODE = 0644 };
-
-static ssize_t keep(spile_pipe *pipe, const void *data, size_t size) {
-    size_t needed = (size_t)pipe->bytes + size;
-    if (needed > pipe->data_capacity) {
-        size_t wanted = MAX(pipe->data_capacity * 2, MAX(needed, (size_t)FIRST_BYTES));
-        void *grown = memory_grow(pipe->data, wanted);
-        if (!grown)
-            return -ENOMEM;
-        pipe->data = grown;
-        pipe->data_capacity = wanted;
-    }
-    memcpy(pipe->data + pipe->bytes, data, size);
-    return (ssize_t)size;
-}
+enum { NEW_FILE_MODE = 0644 };
 
 static int call_write(spile_pipe *pipe, const void *data, size_t size) {
     pipe->is_in_callback = true;
@@ -29,7 +15,8 @@ static ssize_t pass_on(spile_pipe *pipe, const void *data, size_t size) {
     ssize_t taken = -EINVAL;
     switch (pipe->drain_type) {
     case PIPE_DRAIN_MEMORY:
-        taken = keep(pipe, data, size);
+        taken = bytes_append(&pipe->kept, data, size);
+        taken = taken < 0 ? taken : (ssize_t)size;
         break;
     case PIPE_DRAIN_FD:
         taken = sink_write(&pipe->out, pipe->loop, data, size);
@@ -74,6 +61,22 @@ ssize_t pipe_take(struct stream_sink *sink, const void *data, size_t size) {
     return taken;
 }
 
+/* Near the limit the last bytes are taken, so that the first one too many is seen. */
+ssize_t pipe_place(struct stream_sink *sink, char **ret_place) {
+    spile_pipe *pipe = CONTAINER_OF(sink, spile_pipe, sink);
+    size_t room;
+    int result = pipe->drain_type == PIPE_DRAIN_MEMORY ? bytes_reserve(&pipe->kept, 1, ret_place, &room) : -EOPNOTSUPP;
+    if (result < 0)
+        return result;
+    return pipe->limit_bytes && room > pipe->limit_bytes - pipe->bytes ? -ENOSPC : (ssize_t)room;
+}
+
+void pipe_placed(struct stream_sink *sink, size_t size) {
+    spile_pipe *pipe = CONTAINER_OF(sink, spile_pipe, sink);
+    bytes_added(&pipe->kept, size);
+    pipe->bytes += size;
+}
+
 void pipe_writable(struct sink *out) {
     spile_pipe *pipe = CONTAINER_OF(out, spile_pipe, out);
     stream_sink_ready(pipe->stream);
@@ -96,6 +99,7 @@ int pipe_hand_over(spile_pipe *pipe, spile_error **ret_error) {
 }
 
 void pipe_drain_close(spile_pipe *pipe) {
+    bytes_trim(&pipe->kept);
     sink_close(&pipe->out);
     target_drop(&pipe->target, &pipe->temporary, &pipe->target_fd);
 }

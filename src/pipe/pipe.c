@@ -107,7 +107,7 @@ spile_pipe *spile_pipe_free(spile_pipe *pipe) {
     free(pipe->temporary);
     free(pipe->target);
     free(pipe->copy);
-    free(pipe->data);
+    bytes_done(&pipe->kept);
     free(pipe->name);
     free(pipe->path);
     free(pipe);
@@ -314,7 +314,7 @@ int spile_pipe_output(const spile_pipe *pipe, const void **ret_data, size_t *ret
     pthread_mutex_unlock((pthread_mutex_t *)&pipe->mutex);
     if (!is_ended)
         return -EBUSY;
-    *ret_data = pipe->data;
+    *ret_data = pipe->kept.data;
     *ret_size = (size_t)pipe->bytes;
     return 0;
 }

@@ -10,6 +10,7 @@
  */
 #pragma once
 
+#include "base/bytes.h"
 #include "base/error.h"
 #include "base/forkguard.h"
 #include "base/sink.h"
@@ -50,9 +51,8 @@ struct spile_pipe {
     char *target, *temporary; /* a file that is replaced */
     int target_fd;
     spile_write_fn write_fn;
-    char *data; /* memory */
-    size_t data_capacity;
-    uint64_t bytes; /* that came */
+    struct bytes kept; /* memory */
+    uint64_t bytes;    /* that came */
     bool sink_waits_for_resume;
     void *user; /* of read_fn or write_fn */
 
@@ -115,6 +115,8 @@ void pipe_publish(spile_pipe *pipe);
 
 /* drain.c */
 ssize_t pipe_take(struct stream_sink *sink, const void *data, size_t size);
+ssize_t pipe_place(struct stream_sink *sink, char **ret_place);
+void pipe_placed(struct stream_sink *sink, size_t size);
 void pipe_writable(struct sink *out);
 /* All bytes have come: tells the other side. 1: done, 0: later, -errno with an error. */
 int pipe_hand_over(spile_pipe *pipe, spile_error **ret_error);

@@ -259,6 +259,8 @@ static int make_input(spile_pipe *pipe, const char *path) {
 
 static int make_output(spile_pipe *pipe, const char *path) {
     pipe->sink.take = pipe_take;
+    pipe->sink.place = pipe_place;
+    pipe->sink.placed = pipe_placed;
     pipe->out.writable = pipe_writable;
     stream_set_sink(pipe->stream, &pipe->sink);
     return stream_make_writer(pipe->stream, path);

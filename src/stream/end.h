@@ -7,6 +7,7 @@ enum {
     GATE_BYTES = 4096,       /* fills a pipe of one page: the program can't write before we know that it is there */
     PIPE_BYTES = 1 << 20,    /* of a pipe that carries much */
     CHUNK_BYTES = 128 << 10, /* moved at a time */
+    READ_BYTES = 256 << 10,  /* where it is moved only once */
     CHUNKS_A_TURN = 16,
 };
 
@@ -101,6 +102,8 @@ size_t stream_room_left(const struct stream *stream);
  * where they are to wait until the reader's pipe has room, -EOPNOTSUPP where it can't at all. With SIGPIPE kept away.
  */
 ssize_t stream_splice(struct stream *stream, const struct generation *from);
+/* Reads straight into the memory of the only consumer, a sink: bytes, 0 the end, -EAGAIN nothing now, -EOPNOTSUPP. */
+ssize_t stream_read_through(struct stream *stream, const struct generation *from);
 void stream_hold_back(struct stream *stream, bool is_held_back);
 int stream_add(struct stream *stream, const char *data, size_t size);
 /* The end is there once the program at the writer's end has exited and no process holds an open any more. */

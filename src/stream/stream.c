@@ -296,6 +296,23 @@ ssize_t stream_splice(struct stream *stream, const struct generation *from) {
     return size == -EAGAIN || size == -EPIPE ? -EOPNOTSUPP : size;
 }
 
+ssize_t stream_read_through(struct stream *stream, const struct generation *from) {
+    struct stream_sink *sink = stream->sink;
+    bool is_alone = sink && !stream->readers && !stream->sink_waits && !stream->sink_left && stream->window.size == 0;
+    char *place;
+    ssize_t room = is_alone && sink->place ? sink->place(sink, &place) : -EOPNOTSUPP;
+    if (room <= 0)
+        return -EOPNOTSUPP;
+    ssize_t size = sys_read(from->fd, place, MIN((size_t)room, (size_t)READ_BYTES));
+    if (size <= 0)
+        return size;
+    sink->placed(sink, (size_t)size);
+    stream->sink_offset += (uint64_t)size;
+    stream->window.base += (uint64_t)size;
+    stream_note(stream, &stream->reader_side, (size_t)size);
+    return size;
+}
+
 bool stream_is_wanted(const struct stream *stream) {
     bool is_wanted = stream->sink && !stream->sink_left;
     for (const struct stream_reader *reader = stream->readers; reader; reader = reader->next)

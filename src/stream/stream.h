@@ -48,6 +48,9 @@ struct stream_sink {
     /* Returns how many bytes it took, -EAGAIN (then stream_sink_ready when it can take more), or another -errno: it
      * wants no more. */
     ssize_t (*take)(struct stream_sink *sink, const void *data, size_t size);
+    /* May be NULL: memory of its own that can be read into, how much; then how much was. -errno: it is to be taken. */
+    ssize_t (*place)(struct stream_sink *sink, char **ret_place);
+    void (*placed)(struct stream_sink *sink, size_t size);
 };
 
 /* Common to the streams of one call. */

@@ -196,6 +196,8 @@ static bool take(struct stream_writer *writer, struct generation *generation, bo
     for (int i = 0; i < CHUNKS_A_TURN; i++) {
         size_t room = stream_room_left(stream);
         ssize_t size = stream_splice(stream, generation);
+        if (size == -EOPNOTSUPP)
+            size = stream_read_through(stream, generation);
         bool is_past = size >= 0; /* the window */
         *ret_held_back = size == -EBUSY;
         if (size == -EBUSY || (size == -EOPNOTSUPP && room == 0))
