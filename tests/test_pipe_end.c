@@ -122,6 +122,33 @@ START_TEST(output_opened_late) {
 }
 END_TEST
 
+static int refuse_all(void *user, const char *name, const void *data, size_t size) {
+    (void)user;
+    (void)name;
+    (void)data;
+    return size > 0 ? -EIO : 0;
+}
+
+/* Nobody wants what was written, and who wrote it has gone. */
+START_TEST(output_refused_at_its_end) {
+    spile_loop *loop = NULL;
+    spile_pipe *out = output_new();
+    ck_assert_int_eq(spile_loop_new(&loop), 0);
+    ck_assert_int_eq(spile_pipe_drain_callback(out, refuse_all, NULL), 0);
+    ck_assert_int_eq(spile_pipe_attach(out, loop, NULL, NULL), 0);
+    int fd = open(spile_pipe_path(out), O_WRONLY | O_CLOEXEC);
+    while (info_of(out).opens == 0)
+        ck_assert_int_ge(spile_loop_step(loop, LONG_NS), 0);
+    ck_assert_int_eq(write(fd, "in vain", 7), 7);
+    close(fd);
+    while (spile_loop_step(loop, LONG_NS) > 0)
+        ;
+    wait_badly(out, LONG_NS, SPILE_ERROR_OUTPUT, "");
+    spile_loop_free(loop);
+    spile_pipe_free(out);
+}
+END_TEST
+
 /* A process that a shell left behind still writes: the output has not ended. */
 START_TEST(output_of_a_descendant) {
     spile_pipe *out = output_new();
@@ -491,8 +518,8 @@ int main(void) {
     tcase_add_loop_test(loops, orders, 0, 5);
     tcase_set_timeout(loops, 20);
     suite_add_tcase(suite, loops);
-    ADD(suite, "end", opposite_orders, input_again, output_again, output_opened_late, output_of_a_descendant,
-        input_of_a_descendant, never_opened, killed, replaced, freed_at_once);
+    ADD(suite, "end", opposite_orders, input_again, output_again, output_opened_late, output_refused_at_its_end,
+        output_of_a_descendant, input_of_a_descendant, never_opened, killed, replaced, freed_at_once);
     ADD(suite, "use", misuse, from_its_own_callback, on_a_loop, loop_freed_first);
     ADD(suite, "host", many, many_at_once, forked, host_killed);
     atexit(scratch_remove);

@@ -227,7 +227,7 @@ static bool take(struct stream_writer *writer, struct generation *generation, bo
         stream_note(stream, &stream->writer_side, (size_t)size);
         if (!is_past)
             stream_pump(stream);
-        if (generation->fd < 0)
+        if (generation->fd < 0 || generation->state != GENERATION_OPEN)
             return true; /* the last one who wanted it has just left */
     }
     return false;
