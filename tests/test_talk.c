@@ -398,7 +398,7 @@ START_TEST(descriptor_stays_the_callers) {
     peer_read(fds[1], "x\n");
     peer_write(fds[1], "y\n");
     hear(talk, "y");
-    spile_talk_free(talk);
+    end_talk(talk);
     peer_write(fds[0], "still");
     peer_read(fds[1], "still");
     close(fds[0]);

@@ -253,7 +253,10 @@ START_TEST(opening_on_a_loop) {
     ck_assert_uint_eq(told.news, SPILE_TALK_FAILED);
     check_error(spile_talk_error(talk), SPILE_ERROR_TIMEOUT, "nobody reads");
     spile_talk_free(talk);
-    talk = talk_with("pipe: cat", TALK_OPTIONS(.loop = loop));
+    char *word = strdup("cat"), *words[2] = {word, NULL};
+    talk = talk_with("pipe:", TALK_OPTIONS(.loop = loop, .argv = (const char *const *)words));
+    free(word); /* what is said stays the caller's */
+    words[0] = NULL;
     ck_assert_int_eq(spile_talk_write_line(talk, "x", 0, NULL), 0);
     hear(talk, "x"); /* outside of steps, waiting steps the loop */
     spile_talk_free(talk);

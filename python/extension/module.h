@@ -5,8 +5,8 @@
  * library but spile.h.
  *
  * The GIL: held everywhere but inside spile_loop_step, spile_call_attach, spile_ctx_free, spile_pipe_start, _wait and
- * _free; the library's callbacks take it again. An exception raised in a callback is kept in its Call, which ends; the
- * package raises it.
+ * _free, and the functions of a talk that wait; the library's callbacks take it again. An exception raised in a
+ * callback is kept in its Call, which ends; the package raises it.
  */
 #pragma once
 
@@ -22,7 +22,7 @@
 #include <string.h>
 
 typedef struct module_state {
-    PyTypeObject *plan_type, *context_type, *loop_type, *call_type, *result_type, *buffer_type, *pipe_type;
+    PyTypeObject *plan_type, *context_type, *loop_type, *call_type, *result_type, *buffer_type, *pipe_type, *talk_type;
     PyObject *refused; /* the exception that carries a spile_error */
 } module_state;
 
@@ -49,7 +49,7 @@ typedef struct result_object {
     PyObject_HEAD spile_result *result;
 } result_object;
 
-extern PyType_Spec plan_spec, context_spec, loop_spec, call_spec, result_spec, buffer_spec, pipe_spec;
+extern PyType_Spec plan_spec, context_spec, loop_spec, call_spec, result_spec, buffer_spec, pipe_spec, talk_spec;
 
 /* Raises what fits a negative errno: MemoryError, or OSError with that errno. Returns NULL. */
 PyObject *raise_errno(int result);

@@ -10,7 +10,7 @@ b'2 sorted\\n'
 >>> sort(b"b\\na\\n")
 b'a\\nb\\n'
 
-`run` blocks, `start` runs meanwhile, `run_async` and `start_async` are for asyncio, `function` makes a function. A
+`run` blocks, `start` runs meanwhile, `run_async` and `start_async` are for asyncio, `function` makes a function. `open` holds a conversation with a device. A
 failure is a `CallError` that says what failed and carries what there is.
 """
 from ._async import AsyncCall, run_async, start_async
@@ -21,21 +21,26 @@ from ._errors import (
     CallError,
     CallSystemError,
     CallTimeoutError,
+    EndedError,
+    EndpointError,
     Error,
     InputChangedError,
     InputError,
     LimitError,
     MissingInputError,
     NotExecutableError,
+    OutOfStepError,
     OutputError,
     OutputMissingError,
     PlanError,
     ProgramError,
     ProgramNotFoundError,
     PromiseError,
+    ReplyError,
     StandstillError,
     StreamError,
     TalkError,
+    TalkTimeoutError,
     TemplateError,
     UsageError,
 )
@@ -59,6 +64,8 @@ from ._programs import (
 )
 from ._result import Event, OutputInfo, ProgramResult, Result, StreamResult
 from ._spile import version as __version__
+from ._talk import Endpoint, Talk, TalkBytes, open
+from ._talk_async import AsyncTalk, open_async
 
 CAPTURE = Stdio.CAPTURE
 INHERIT = Stdio.INHERIT
@@ -66,12 +73,12 @@ NULL = Stdio.NULL
 
 __all__ = [
     "CAPTURE", "CHUNKS", "INHERIT", "NULL",
-    "AsyncCall", "BinaryReader", "BinaryWriter", "Call", "CallCancelledError", "CallError", "CallSystemError",
-    "CallTimeoutError", "Context", "Diagnosis", "Error", "Event", "File", "FileInfo", "Finding", "Flow", "Function", "Input",
-    "InputChangedError", "InputError", "LimitError", "Limits", "MissingInputError", "NotExecutableError", "Output",
+    "AsyncCall", "AsyncTalk", "BinaryReader", "BinaryWriter", "Call", "CallCancelledError", "CallError", "CallSystemError",
+    "CallTimeoutError", "Context", "Diagnosis", "EndedError", "Endpoint", "EndpointError", "Error", "Event", "File", "FileInfo", "Finding", "Flow", "Function", "Input",
+    "InputChangedError", "InputError", "LimitError", "Limits", "MissingInputError", "NotExecutableError", "OutOfStepError", "Output",
     "OutputError", "OutputInfo", "OutputMissingError", "Pipe", "Plan", "PlanError", "Program", "ProgramError", "ProgramInfo",
-    "ProgramNotFoundError", "ProgramResult", "PromiseError", "Result", "Role", "StandstillError", "Stdio", "StreamError", "StreamResult", "TalkError",
-    "TemplateError", "UsageError", "UseInfo", "Value", "ValueInfo", "doctor", "function", "quote", "run", "run_async", "start",
+    "ProgramNotFoundError", "ProgramResult", "PromiseError", "ReplyError", "Result", "Role", "StandstillError", "Stdio", "StreamError", "StreamResult", "Talk", "TalkBytes", "TalkError", "TalkTimeoutError",
+    "TemplateError", "UsageError", "UseInfo", "Value", "ValueInfo", "doctor", "function", "open", "open_async", "quote", "run", "run_async", "start",
     "start_async", "__version__",
 ]
 

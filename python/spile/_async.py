@@ -6,6 +6,7 @@ import os
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterable
 from types import TracebackType
+from typing import Protocol
 
 from . import _spile
 from ._call import Files, Limits, Options, Outputs, Prepared, Stdin, Values, Way, prepare
@@ -17,17 +18,28 @@ from ._result import Event, Result
 __all__ = ["AsyncCall", "run_async", "start_async"]
 
 
+class _Driven(Protocol):
+    """What a loop drives."""
+
+    def fail(self, failure: BaseException) -> None:
+        """Nothing on this loop can go on."""
+
+
 class _Hub:
     """The spile loop of one asyncio loop; watched only while calls run."""
 
     def __init__(self, outer: asyncio.AbstractEventLoop) -> None:
         self.outer = weakref.ref(outer)
         self.loop = _spile.Loop()
-        self.drivers: set[_AsyncDriver] = set()
+        self.drivers: set[_Driven] = set()
         self.is_watched = False
 
     def attach(self, driver: _AsyncDriver) -> None:
         driver.prepared.call.attach(self.loop, driver.end)
+        self.hold(driver)
+
+    def hold(self, driver: _Driven) -> None:
+        """Watches the loop for as long as it drives this."""
         self.drivers.add(driver)
         outer = self.outer()
         if not self.is_watched and outer is not None:

@@ -17,7 +17,7 @@ __all__ = [
     "Error", "CallError", "TalkError", "UsageError", "TemplateError", "PlanError", "MissingInputError",
     "ProgramNotFoundError", "NotExecutableError", "ProgramError", "OutputMissingError", "InputChangedError",
     "InputError", "OutputError", "LimitError", "CallTimeoutError", "CallCancelledError", "StandstillError",
-    "StreamError", "CallSystemError", "PromiseError",
+    "StreamError", "CallSystemError", "EndpointError", "TalkTimeoutError", "EndedError", "ReplyError", "OutOfStepError", "PromiseError",
 ]
 
 
@@ -36,7 +36,37 @@ class Error(Exception):
 
 
 class TalkError(Error):
-    """A conversation failed."""
+    """A conversation failed.
+
+    Attributes:
+        kind: the kind's name, such as `"reply"`.
+        reply: what had come of a reply, or None.
+    """
+
+    kind: str = "system"
+    reply: str | None = None
+
+
+class EndpointError(TalkError, OSError):
+    """What an endpoint names can't be talked with, or the device failed."""
+
+
+class TalkTimeoutError(TalkError, TimeoutError):
+    """Something did not come in time."""
+
+    kind = "timeout"
+
+
+class EndedError(TalkError, EOFError):
+    """The other side has ended."""
+
+
+class ReplyError(TalkError):
+    """The reply is an error."""
+
+
+class OutOfStepError(TalkError):
+    """An earlier reply is still to come, so nothing was asked."""
 
 
 class CallError(Error):

@@ -275,6 +275,14 @@ static int fail(struct talk_connect *connect, int result, spile_error *error) {
     return result;
 }
 
+/* The time has come, `last` says what was waited for. */
+static int fail_late(struct talk_connect *connect) {
+    spile_error *error =
+        connect->last ? error_new(SPILE_ERROR_TIMEOUT, "%s (waited for as long as was allowed)", connect->last->message)
+                      : error_new(SPILE_ERROR_TIMEOUT, "'%s' did not open in time", connect->talk->endpoint.text);
+    return fail(connect, -ETIMEDOUT, error_with(error, ETIMEDOUT, -1, -1));
+}
+
 /* Without telling: for the first attempt, too. */
 static int settle(struct talk_connect *connect, int result, spile_error *error) {
     spile_talk *talk = connect->talk;
@@ -282,10 +290,12 @@ static int settle(struct talk_connect *connect, int result, spile_error *error) 
         connect_stop(talk);
         return talk_opened(talk);
     }
-    if (!is_worth_waiting(connect, result) || time_now_ns() >= connect->until_ns)
+    if (!is_worth_waiting(connect, result))
         return fail(connect, result, error);
     spile_error_free(connect->last);
     connect->last = error;
+    if (time_now_ns() >= connect->until_ns)
+        return fail_late(connect);
     loop_timer_set(talk->loop, &connect->retry, time_now_ns() + connect->retry_ns, attempt);
     connect->retry_ns = MIN(connect->retry_ns * 2, (uint64_t)RETRY_MAX_MS * NS_PER_MS);
     return 0;
@@ -301,11 +311,8 @@ void connect_done(struct talk_connect *connect, int result, spile_error *error) 
 static void deadline(struct loop_timer *timer) {
     struct talk_connect *connect = CONTAINER_OF(timer, struct talk_connect, deadline);
     spile_talk *talk = connect->talk;
-    spile_error *error = connect->last
-                             ? error_new(SPILE_ERROR_TIMEOUT, "%s (waited for as long as was allowed)",
-                                         connect->last->message)
-                             : error_new(SPILE_ERROR_TIMEOUT, "'%s' did not open in time", talk->endpoint.text);
-    (void)fail(connect, -ETIMEDOUT, error_with(error, ETIMEDOUT, -1, -1));
+    (void)fail_late(connect);
+    ask_arrived(talk);
     channel_tell(talk);
 }
 

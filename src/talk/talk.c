@@ -20,6 +20,13 @@ void talk_set_state(spile_talk *talk, spile_talk_state state) {
     talk->state = state;
 }
 
+static char **strings_free(char **strings) {
+    for (char **string = strings; string && *string; string++)
+        free(*string);
+    free(strings);
+    return NULL;
+}
+
 /* ------------------------------------------------------------------------------ waiting */
 
 struct talk_wait talk_wait_begin(spile_talk *talk, uint64_t timeout_ns) {
@@ -172,6 +179,32 @@ static int copy_texts(spile_talk *talk, spile_error **ret_error) {
     return 0;
 }
 
+static char **copy_strings(const char *const *strings) {
+    size_t count = 0;
+    while (strings[count])
+        count++;
+    char **copy = memory_zero(count + 1, sizeof(*copy));
+    for (size_t i = 0; copy && i < count; i++)
+        if (!(copy[i] = memory_string(strings[i])))
+            return strings_free(copy);
+    return copy;
+}
+
+/* A program may be started after the function that said so has returned, and again. */
+static int copy_program(spile_talk *talk) {
+    spile_talk_options *options = &talk->options;
+    if (options->argv && !(talk->argv = copy_strings(options->argv)))
+        return -ENOMEM;
+    if (options->env && !(talk->env = copy_strings(options->env)))
+        return -ENOMEM;
+    if (options->cwd && !(talk->cwd = memory_string(options->cwd)))
+        return -ENOMEM;
+    options->argv = (const char *const *)talk->argv;
+    options->env = (const char *const *)talk->env;
+    options->cwd = talk->cwd;
+    return 0;
+}
+
 static void announce(struct loop_timer *timer) {
     channel_tell(CONTAINER_OF(timer, spile_talk, announce));
 }
@@ -182,6 +215,8 @@ static int begin(spile_talk *talk, const char *endpoint, spile_error **ret_error
         result = check_words(talk, ret_error);
     if (result >= 0)
         result = copy_texts(talk, ret_error);
+    if (result >= 0)
+        result = copy_program(talk);
     if (result >= 0 && !talk->options.loop) {
         result = loop_new_inner(&talk->loop);
         talk->owns_loop = result >= 0;
@@ -302,7 +337,10 @@ int spile_talk_close(spile_talk *talk, uint64_t timeout_ns, spile_error **ret_er
         return -EALREADY;
     if (timeout_ns && loop_is_stepping(talk->loop))
         return -EBUSY;
-    talk->wants_end = true;
+    /* A descriptor that stays the caller's is not at its end. */
+    bool is_borrowed = (talk->endpoint.kind == ENDPOINT_FD && !talk->options.take_fd) ||
+                       talk->endpoint.kind == ENDPOINT_STDIO;
+    talk->wants_end |= !is_borrowed;
     ask_cancel_all(talk);
     if (talk->state == SPILE_TALK_STATE_OPEN) {
         talk_set_state(talk, SPILE_TALK_STATE_CLOSING);
@@ -339,6 +377,9 @@ spile_talk *spile_talk_free(spile_talk *talk) {
     text_done(&talk->text);
     ask_done(talk);
     endpoint_done(&talk->endpoint);
+    strings_free(talk->argv);
+    strings_free(talk->env);
+    free(talk->cwd);
     free(talk->eol);
     free(talk->prompt);
     free(talk);

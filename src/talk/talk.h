@@ -46,7 +46,8 @@ struct spile_talk {
     bool is_dead; /* of the parent of a fork */
     struct endpoint endpoint;
     spile_talk_options options; /* its strings are not the caller's any more */
-    char *eol, *prompt;
+    char *eol, *prompt, *cwd;
+    char **argv, **env;
 
     spile_loop *loop;
     bool owns_loop;

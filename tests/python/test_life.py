@@ -329,7 +329,7 @@ def test_descriptors_of_a_failed_start_are_closed():
 # The underscored names that the stable ABI promises; the last ones are what PY_SSIZE_T_CLEAN makes of public ones.
 STABLE = {
     "_Py_Dealloc", "_Py_NoneStruct", "_Py_TrueStruct", "_Py_FalseStruct",
-    "_PyArg_ParseTuple_SizeT", "_PyObject_CallMethod_SizeT", "_Py_BuildValue_SizeT",
+    "_PyArg_ParseTuple_SizeT", "_PyObject_CallFunction_SizeT", "_PyObject_CallMethod_SizeT", "_Py_BuildValue_SizeT",
 }
 
 

@@ -16,7 +16,7 @@ from conftest import BUILD, PACKAGE, SOURCE
 spile = pytest.importorskip("spile")
 
 MODULES = ["spile", "spile._async", "spile._call", "spile._errors", "spile._files", "spile._function",
-           "spile._pipe", "spile._programs", "spile._result"]
+           "spile._pipe", "spile._programs", "spile._result", "spile._talk", "spile._talk_async"]
 MYPY = pytest.mark.skipif(not shutil.which("mypy", path="/usr/bin"), reason="no mypy: tools/setup test installs it")
 
 
@@ -79,7 +79,7 @@ def test_docstrings_have_examples_at_all():
 def test_everything_public_is_documented():
     for name in spile.__all__:
         item = getattr(spile, name)
-        if not (inspect.isclass(item) or inspect.isfunction(item)) or name in ("Input", "Output"):
+        if not (inspect.isclass(item) or inspect.isfunction(item)) or name in ("Endpoint", "Input", "Output"):
             continue
         assert inspect.getdoc(item), name
         for member, value in vars(item).items() if inspect.isclass(item) else ():
