@@ -88,7 +88,7 @@ static bool parse_mount(char *line, const char *controller, struct place *place,
         fields[i] = strsep(&line, " ");
     if (!fields[4] || strlen(fields[4]) >= sizeof(place->mount) || strchr(fields[4], '\\'))
         return false;
-    strcpy(place->mount, fields[4]);
+    memcpy(place->mount, fields[4], strlen(fields[4]) + 1);
     *ret_root = fields[3];
     return true;
 }
@@ -102,7 +102,7 @@ static bool parse_own(char *line, const char *controller, const char *root, stru
     size_t size = strcmp(root, "/") == 0 ? 0 : strlen(root); /* of another group than the topmost only that is seen */
     if (strncmp(line, root, size) != 0 || strlen(line) >= sizeof(place->own))
         return false;
-    strcpy(place->own, line + size);
+    memcpy(place->own, line + size, strlen(line + size) + 1);
     return true;
 }
 

@@ -139,7 +139,7 @@ static int take_means(struct cell *cell, const struct wire_message *message) {
     for (size_t i = 0; i < ARRAY_SIZE(cell->groups) && place < end; i++, place += strlen(place) + 1) {
         if (strlen(place) >= sizeof(cell->groups[i]))
             return -EBADMSG;
-        strcpy(cell->groups[i], place);
+        memcpy(cell->groups[i], place, strlen(place) + 1);
     }
     cell->means = message->header.ready.means;
     return 0;
