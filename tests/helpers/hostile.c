@@ -35,8 +35,8 @@ static void ignore_all(void) {
             signal(number, SIG_IGN);
 }
 
-/* Each process starts others, in sessions of their own: 64 where nothing holds them, which is more than any limit of the
- * tests, and not so many that a machine without one is lost. */
+/* Each process starts others, in sessions of their own: 64 where nothing holds them, which is more than any limit of
+ * the tests, and not so many that a machine without one is lost. */
 static void bomb(void) {
     enum { GENERATIONS = 6 };
     ignore_all();
