@@ -172,7 +172,8 @@ def test_what_callbacks_raise_is_raised():
 def test_closing_from_a_callback_and_while_another_waits():
     pipes = []
     for end in (spile.Pipe.cancel, spile.Pipe.close):
-        with pytest.raises(spile.CallCancelledError) if end is spile.Pipe.cancel else contextlib.nullcontext():
+        # Whether the block already waits when it is closed is open.
+        with (pytest.raises if end is spile.Pipe.cancel else contextlib.suppress)(spile.CallCancelledError):
             with spile.Pipe.output(lambda chunk: end(pipes[-1])) as pipe:
                 pipes.append(pipe)
                 subprocess.run(["sh", "-c", 'echo text >"$1"', "sh", pipe])
