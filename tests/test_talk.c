@@ -192,7 +192,7 @@ static int listen_unix(const char *path) {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     ck_assert_uint_lt(strlen(path), sizeof(address.sun_path));
-    strcpy(address.sun_path, path);
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
     ck_assert_int_eq(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
     ck_assert_int_eq(listen(fd, 1), 0);
     return fd;
@@ -227,7 +227,8 @@ START_TEST(unix_socket_far_away) {
     char path[600], endpoint[700];
     snprintf(path, sizeof(path), "%s", scratch());
     for (int i = 0; i < 4; i++) {
-        strcat(path, "/a-directory-with-a-name-of-forty-characters");
+        const size_t size = strlen(path);
+        snprintf(path + size, sizeof(path) - size, "/a-directory-with-a-name-of-forty-characters");
         ck_assert_int_eq(mkdir(path, 0700), 0);
     }
     ck_assert_int_eq(chdir(path), 0);

@@ -13,7 +13,7 @@ static void *answer(void *argument) {
     struct device *device = argument;
     char line[256];
     size_t size = 0;
-    for (ssize_t count; (count = read(device->fd, line + size, 1)) == 1;) {
+    while (read(device->fd, line + size, 1) == 1) {
         size += 1;
         if (line[size - 1] != '\n')
             continue;
@@ -273,10 +273,7 @@ START_TEST(end_instead_of_a_reply) {
 END_TEST
 
 START_TEST(reply_that_is_no_text) {
-    static const char *const script[] = {"q",
-                                         "a\xff"
-                                         "b\n",
-                                         "r", "fine\n", NULL};
+    static const char *const script[] = {"q", "a\377b\n", "r", "fine\n", NULL};
     struct device device;
     spile_talk *talk = talk_with_device(&device, TALK_OPTIONS(.errors = SPILE_TALK_STRICT), script);
     check_no_reply(talk, "q", NULL, EILSEQ, SPILE_ERROR_TEXT, "no text", "a\\xffb");

@@ -1,6 +1,7 @@
 /* Text of talks: lines, encodings and delimiters, in pieces of any size. */
 #include "talk_support.h"
 
+#include "talk/endpoint.h"
 #include "talk/lines.h"
 
 enum { ROUNDS = 400 };
@@ -47,7 +48,7 @@ START_TEST(any_cutting_gives_the_same_lines) {
     ck_assert_int_eq(codec_init(&codec, encodings[_i], SPILE_TALK_REPLACE), 0);
     for (int round = 0; round < ROUNDS; round++) {
         char data[200];
-        size_t size = random_below(sizeof(data) / 4) * 4;
+        size_t size = random_below(sizeof(data)) / 4 * (size_t)4;
         for (size_t i = 0; i < size; i++)
             data[i] = alphabet[random_below(sizeof(alphabet) - 1)];
         /* Many line ends, whatever the encoding. */
@@ -66,6 +67,32 @@ START_TEST(any_cutting_gives_the_same_lines) {
         }
     }
     codec_done(&codec);
+}
+END_TEST
+
+START_TEST(any_text_is_an_endpoint_or_refused) {
+    static const char alphabet[] = "pty: ipef:dfoatcnu[]@,'\"\\$|x 19/-";
+    unsigned right = 0;
+    for (int round = 0; round < 50 * ROUNDS; round++) {
+        static const char *const starts[] = {"", "pty:", "pipe: ", "tcp:", "fifo:", "fd:", "unix:"};
+        struct endpoint endpoint;
+        spile_error *error = NULL;
+        char text[40];
+        snprintf(text, sizeof(text), "%s", starts[random_below(ARRAY_SIZE(starts))]);
+        for (size_t i = strlen(text), size = i + random_below(20); i < size; i++) {
+            text[i] = alphabet[random_below(sizeof(alphabet) - 1)];
+            text[i + 1] = '\0';
+        }
+        int result = endpoint_parse(text, &endpoint, &error);
+        ck_assert_msg(result == 0 ? !error : result == -EINVAL && error, "'%s'", text);
+        if (result == 0) {
+            ck_assert_str_eq(endpoint.text, text);
+            endpoint_done(&endpoint);
+            right++;
+        }
+        spile_error_free(error);
+    }
+    ck_assert_uint_gt(right, 1000);
 }
 END_TEST
 
@@ -399,6 +426,7 @@ int main(void) {
     tcase_add_loop_test(group, any_cutting_gives_the_same_lines, 0, 4);
     tcase_add_loop_test(group, any_cutting_gives_the_same_text, 0, 10);
     tcase_add_test(group, line_ends);
+    tcase_add_test(group, any_text_is_an_endpoint_or_refused);
     tcase_add_test(group, delimiters_in_pieces);
     suite_add_tcase(suite, group);
     group = tcase_create("talks");

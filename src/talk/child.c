@@ -75,8 +75,8 @@ static void child_free(struct talk_child *child) {
 
 static int add_variable(struct talk_child *child, size_t *capacity, const char *variable) {
     const size_t size = strcspn(variable, "=");
-    for (size_t i = 0; i < child->env_count; i++)
-        if (strncmp(child->env[i], variable, size) == 0 && child->env[i][size] == '=') {
+    for (size_t i = 0; child->env && i < child->env_count; i++)
+        if (child->env[i] && strncmp(child->env[i], variable, size) == 0 && child->env[i][size] == '=') {
             free(child->env[i]);
             child->env[i] = child->env[--child->env_count];
             child->env[child->env_count] = NULL;
@@ -113,8 +113,8 @@ static int make_environment(struct talk_child *child) {
 }
 
 static const char *path_variable(const struct talk_child *child) {
-    for (size_t i = 0; i < child->env_count; i++)
-        if (strncmp(child->env[i], "PATH=", 5) == 0)
+    for (size_t i = 0; child->env && i < child->env_count; i++)
+        if (child->env[i] && strncmp(child->env[i], "PATH=", 5) == 0)
             return child->env[i] + 5;
     return "/bin:/usr/bin";
 }

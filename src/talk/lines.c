@@ -18,12 +18,10 @@ static size_t find_unit(const struct lines *lines, const unsigned char *unit, co
         const char *found = from < size ? memchr(data + from, unit[0], size - from) : NULL;
         return found ? (size_t)(found - data) : size;
     }
-    for (size_t skew = (size_t)((lines->taken + from) % width); size - from >= width;
-         from += skew ? width - skew : width) {
-        skew = (size_t)((lines->taken + from) % width);
-        if (skew == 0 && memcmp(data + from, unit, width) == 0)
+    from += (size_t)((width - (lines->taken + from) % width) % width); /* to the start of a unit */
+    for (; from + width <= size; from += width)
+        if (memcmp(data + from, unit, width) == 0)
             return from;
-    }
     return size;
 }
 
