@@ -8,6 +8,8 @@
 #include <sys/sem.h>
 #include <sys/shm.h>
 
+enum { EMPTY_BYTES = 2 * 20 }; /* ipc/mqueue.c: DIRENT_SIZE, for a directory of no queues */
+
 int ipc_enter(const char *place, int *ret_queues) {
     int result = sys_unshare(CLONE_NEWIPC);
     if (result < 0)
@@ -34,8 +36,8 @@ bool ipc_is_used(int queues) {
     union semun {
         struct seminfo *info;
     } argument = {&info.semaphores};
-    if (queues >= 0 &&
-        (sys_fstat(queues, &status) < 0 || status.st_size > 0)) /* of a directory: grows by its entries */
+    /* The directory's size counts its entries, "." and ".." among them. */
+    if (queues >= 0 && (sys_fstat(queues, &status) < 0 || status.st_size > EMPTY_BYTES))
         return true;
     if (shmctl(0, SHM_INFO, (struct shmid_ds *)&info) >= 0 && info.memory.used_ids > 0)
         return true;

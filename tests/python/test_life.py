@@ -1,6 +1,7 @@
 """What goes wrong around a call: Ctrl-C, fork, threads, subinterpreters; and that nothing grows."""
 import gc
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -341,3 +342,21 @@ def test_the_extension_needs_only_the_stable_abi():
     exported = subprocess.run(["nm", "-D", "--defined-only", PACKAGE / "spile" / "_spile.abi3.so"],
                               capture_output=True, text=True, check=True).stdout
     assert [line.split()[-1] for line in exported.splitlines()] == ["PyInit__spile"]
+
+
+def test_a_cell_is_used_again_as_it_is(tmp_path):
+    """To mount, or to enter a namespace, for every small call would cost more than the call."""
+    if not shutil.which("strace"):
+        pytest.skip("strace is not installed (tools/setup test)")
+
+    def renewals(calls):
+        script = f"import spile\nfor _ in range({calls}): spile.run({COPY!r}, files={{'in': b'x'}}, context=context)"
+        trace = tmp_path / "trace"
+        ran = subprocess.run(["strace", "-f", "-qq", "-o", trace, "-e", "trace=mount,unshare,fsopen", sys.executable, "-c",
+                              "import spile; context = spile.Context()\n" + script], capture_output=True, text=True, timeout=60)
+        if "ptrace" in ran.stderr:
+            pytest.skip(f"strace may not be used here: {ran.stderr.strip()}")
+        assert (ran.returncode, ran.stderr) == (0, "")
+        return len(trace.read_text().splitlines())
+
+    assert renewals(10) == renewals(30)
