@@ -188,26 +188,34 @@ static void writer_looked(struct watch *watch) {
     }
 }
 
+/* Moves a piece straight on or, where that can't be, into the window. -EBUSY: it is held back in its pipe; -ENOBUFS:
+ * the window is full. *ret_is_past: it never was in the window. */
+static ssize_t take_piece(struct stream *stream, struct generation *generation, bool *ret_is_past) {
+    char buffer[CHUNK_BYTES];
+    size_t room = stream_room_left(stream);
+    ssize_t size = stream_splice(stream, generation);
+    if (size == -EOPNOTSUPP)
+        size = stream_read_through(stream, generation);
+    *ret_is_past = size >= 0;
+    if (size != -EOPNOTSUPP)
+        return size;
+    if (room == 0)
+        return -ENOBUFS;
+    size = sys_read(generation->fd, buffer, MIN(room, sizeof(buffer)));
+    int added = size > 0 ? stream_add(stream, buffer, (size_t)size) : 0;
+    return added < 0 ? added : size;
+}
+
 /* Takes in what one generation has. Returns false where there is more than there is room for. With SIGPIPE kept away.
  */
 static bool take(struct stream_writer *writer, struct generation *generation, bool *ret_held_back) {
     struct stream *stream = writer->stream;
-    char buffer[CHUNK_BYTES];
     for (int i = 0; i < CHUNKS_A_TURN; i++) {
-        size_t room = stream_room_left(stream);
-        ssize_t size = stream_splice(stream, generation);
-        if (size == -EOPNOTSUPP)
-            size = stream_read_through(stream, generation);
-        bool is_past = size >= 0; /* the window */
+        bool is_past;
+        ssize_t size = take_piece(stream, generation, &is_past);
         *ret_held_back = size == -EBUSY;
-        if (size == -EBUSY || (size == -EOPNOTSUPP && room == 0))
+        if (size == -EBUSY || size == -ENOBUFS)
             return false;
-        if (size == -EOPNOTSUPP) {
-            size = sys_read(generation->fd, buffer, MIN(room, sizeof(buffer)));
-            int added = size > 0 ? stream_add(stream, buffer, (size_t)size) : 0;
-            if (added < 0)
-                size = added;
-        }
         if (size == -EINTR)
             continue;
         if (size == -EAGAIN)
