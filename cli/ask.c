@@ -7,27 +7,29 @@
 
 enum { CLOSE_MS = 500 };
 
-const char ask_help[] =
-    "usage: spile ask [OPTION]... ENDPOINT LINE... [-- PROGRAM ARGUMENT...]\n"
-    "  spile ask /dev/ttyUSB0 -b 115200 '*IDN?'\n"
-    "Says each line and prints the reply: one line within 10 seconds, or what is said here.\n"
-    "Endpoints: PATH  fifo:IN,OUT  unix:PATH  tcp:HOST:PORT  'pty: PROGRAM ...'  'pipe: ...'  fd:N\n"
-    "  -n, --lines N        so many lines; 0: none is awaited\n"
-    "  -e, --end PATTERN    up to a line that matches, OK say\n"
-    "  -p, --prompt TEXT    up to this at the start of a line; awaited first, too\n"
-    "      --silence TIME   until nothing more has come for so long\n"
-    "      --error PATTERN  a line that makes it an error, 'ERR*' say\n"
-    "  -t, --timeout TIME   200ms, 5s, 2m; of each question\n"
-    "      --skip-empty     empty lines are no part of a reply\n"
-    "      --echo drop|keep the line that repeats the question; --secret: hide the question\n"
-    "      --resync TIME    so much silence means that a late reply never comes\n"
-    "      --wait[=TIME]    for the endpoint to be there\n"
-    "      --eol lf|crlf|cr|none  --ends any|lf|crlf|cr  --line-limit SIZE\n"
-    "      --encoding NAME  --errors replace|strict|escape\n"
-    "  -b, --baud N --bits N --parity P --stop N --flow F --dtr on|off --rts on|off --no-hupcl\n"
-    "      --cooked  --no-lock  --size 80x24  --terminal-echo  --env NAME=VALUE  --cwd DIR\n"
-    "Exit status: 0; 1 an error reply; 3 the stream ended; 124 timed out; 125 usage, own\n"
-    "error. More: spile help ask\n";
+const char ask_help[] = "usage: spile ask [OPTION]... ENDPOINT LINE... [-- PROGRAM ARGUMENT...]\n"
+                        "  spile ask /dev/ttyUSB0 -b 115200 '*IDN?'\n"
+                        "Says each line and prints its reply: a line within 10 seconds, or as said here.\n"
+                        "Endpoints: PATH  fifo:IN,OUT  unix:PATH  tcp:HOST:PORT  fd:N  'pty: PROGRAM ...'\n"
+                        "           'pipe: PROGRAM ...'\n"
+                        "  -n, --lines N        so many lines; 0: none is awaited\n"
+                        "  -e, --end PATTERN    up to a line that matches, OK say\n"
+                        "  -p, --prompt TEXT    up to this at the start of a line; awaited first, too\n"
+                        "      --silence TIME   until nothing more has come for so long\n"
+                        "      --error PATTERN  a line that makes it an error, 'ERR*' say\n"
+                        "  -t, --timeout TIME   200ms, 5s, 2m; of each question\n"
+                        "      --skip-empty     empty lines are no part of a reply\n"
+                        "      --echo drop|keep the line that repeats the question; --secret: hide it\n"
+                        "      --resync TIME    so much silence means that a late reply never comes\n"
+                        "      --wait[=TIME]    for the endpoint to be there\n"
+                        "      --eol lf|crlf|cr|none  --ends any|lf|crlf|cr  --line-limit SIZE\n"
+                        "      --encoding NAME  --errors replace|strict|escape\n"
+                        "  -b, --baud N  --bits N  --parity P  --stop N  --flow F  --dtr on|off\n"
+                        "      --rts on|off  --no-hupcl\n"
+                        "      --cooked  --no-lock  --size 80x24  --terminal-echo  --env NAME=VALUE\n"
+                        "      --cwd DIR\n"
+                        "Exit status: 0; 1 an error reply; 3 its end; 124 timed out; 125 usage, own\n"
+                        "error. More: spile help ask\n";
 
 static int ask_one(spile_talk *talk, const struct talk_command *command, const char *line) {
     spile_reply reply = {.size = sizeof(reply)};

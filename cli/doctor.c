@@ -16,15 +16,15 @@ struct doctor {
     spile_containment containment;
 };
 
-const char doctor_help[] = "usage: spile doctor [--json] [--require PROMISE[,PROMISE]...] [--containment KIND]\n"
+const char doctor_help[] = "usage: spile doctor [--json] [--require PROMISE[,...]] [--containment KIND]\n"
                            "Tells what this machine grants, which promises calls can rely on, and how to get\n"
                            "the others.\n"
                            "  --json              the same as a JSON object\n"
-                           "  --require PROMISE   fail, with 125, where one of these does not hold: contained,\n"
+                           "  --require PROMISE   125 where one of these does not hold: contained,\n"
                            "                      private, files, program_memory, processes, no_swap,\n"
                            "                      standstill, private_path\n"
                            "  --containment KIND  of calls that may only have namespace, reaper or none\n"
-                           "Exit status: 0; 125 a promise that is required does not hold. More: spile help doctor\n";
+                           "Exit status: 0; 125 a promise does not hold. More: spile help doctor\n";
 
 const char *containment_kind(spile_containment containment) {
     static const char *const names[] = {[SPILE_CONTAINMENT_AUTO] = "auto",

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 static const char general_help[] = "usage: spile COMMAND ...\n"
-                                   "Calls programs that want files as if they were functions, and talks with devices.\n"
+                                   "Calls programs that want files as if they were functions; talks with devices.\n"
                                    "\n"
                                    "  spile run 'as {<a.s} -o {>a.o}' 'ld {<a.o} -o {>prog}'\n"
                                    "                 runs programs on files in memory: a.s comes from here, prog\n"

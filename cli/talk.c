@@ -13,22 +13,24 @@
 
 enum { BLOCK = 64 << 10, CLOSE_S = 5, SILENCE_MS = 1000 };
 
-const char talk_help[] =
-    "usage: spile talk [OPTION]... ENDPOINT [-- PROGRAM ARGUMENT...]\n"
-    "  printf 'AT\\nATI\\n' | spile talk /dev/ttyUSB0 -b 115200\n"
-    "Says what standard input has and prints what comes back, until the other side ends.\n"
-    "Endpoints: PATH  fifo:IN,OUT  unix:PATH  tcp:HOST:PORT  'pty: PROGRAM ...'  'pipe: ...'  fd:N\n"
-    "      --silence TIME   ends once all is said and nothing more has come for so long\n"
-    "                       (1s where the other side can't be told the end: a terminal)\n"
-    "  -p, --prompt TEXT    says a line each time this stands at the start of one\n"
-    "  -t, --timeout TIME   200ms, 5s, 2m; of all of it, with --prompt of each line\n"
-    "      --wait[=TIME]    for the endpoint to be there\n"
-    "      --eol lf|crlf|cr|none  --ends any|lf|crlf|cr  --line-limit SIZE\n"
-    "      --encoding NAME  --errors replace|strict|escape\n"
-    "  -b, --baud N --bits N --parity P --stop N --flow F --dtr on|off --rts on|off --no-hupcl\n"
-    "      --cooked  --no-lock  --size 80x24  --terminal-echo  --env NAME=VALUE  --cwd DIR\n"
-    "Exit status: 0; 3 the stream ended before all was said; 124 timed out; 125 usage,\n"
-    "own error. More: spile help talk\n";
+const char talk_help[] = "usage: spile talk [OPTION]... ENDPOINT [-- PROGRAM ARGUMENT...]\n"
+                         "  printf 'AT\\nATI\\n' | spile talk /dev/ttyUSB0 -b 115200\n"
+                         "Says what standard input has and prints what comes back, until that ends.\n"
+                         "Endpoints: PATH  fifo:IN,OUT  unix:PATH  tcp:HOST:PORT  fd:N  'pty: PROGRAM ...'\n"
+                         "           'pipe: PROGRAM ...'\n"
+                         "      --silence TIME   ends once all is said and nothing came for so long\n"
+                         "                       (1s where the end can't be told: a terminal)\n"
+                         "  -p, --prompt TEXT    says a line each time this stands at the start of one\n"
+                         "  -t, --timeout TIME   200ms, 5s, 2m; of all of it, with --prompt of each line\n"
+                         "      --wait[=TIME]    for the endpoint to be there\n"
+                         "      --eol lf|crlf|cr|none  --ends any|lf|crlf|cr  --line-limit SIZE\n"
+                         "      --encoding NAME  --errors replace|strict|escape\n"
+                         "  -b, --baud N  --bits N  --parity P  --stop N  --flow F  --dtr on|off\n"
+                         "      --rts on|off  --no-hupcl\n"
+                         "      --cooked  --no-lock  --size 80x24  --terminal-echo  --env NAME=VALUE\n"
+                         "      --cwd DIR\n"
+                         "Exit status: 0; 3 it ended before all was said; 124 timed out; 125 usage,\n"
+                         "own error. More: spile help talk\n";
 
 struct talking {
     struct talk_command *command;

@@ -266,7 +266,8 @@ def test_trace(host):
 
 
 def test_help_fits_a_screen(host):
-    for words in (["run", "--help"], ["run", "-h"], ["--help"], ["-h"], ["help"]):
+    for words in (["run", "--help"], ["run", "-h"], ["ask", "--help"], ["talk", "--help"], ["doctor", "--help"], ["--help"], ["-h"],
+                  ["help"]):
         out = subprocess.run([host.spile, *words], stdout=subprocess.PIPE, check=True, env=host.env).stdout.decode()
         lines = out.splitlines()
         assert 5 < len(lines) <= 24 and max(map(len, lines)) <= 80, words
