@@ -199,8 +199,8 @@ void scratch_remove(void) {
 }
 
 const char *in_scratch(const char *name) {
-    static char paths[8][PATH_MAX];
-    static unsigned next;
+    static _Thread_local char paths[8][PATH_MAX];
+    static _Thread_local unsigned next;
     char *path = paths[next++ % ARRAY_SIZE(paths)];
     snprintf(path, PATH_MAX, "%s/%s", scratch(), name);
     return path;

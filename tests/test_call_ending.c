@@ -78,7 +78,7 @@ struct cancel {
     spile_call *call;
     int at; /* an event's kind */
     pthread_t thread;
-    bool in_thread;
+    bool in_thread, is_done;
 };
 
 static void *cancel_now(void *user) {
@@ -88,8 +88,9 @@ static void *cancel_now(void *user) {
 
 static void cancel_at(void *user, const spile_event *event) {
     struct cancel *self = user;
-    if ((int)event->kind != self->at || (event->kind == SPILE_EVENT_EXITED && event->program != 0))
+    if (self->is_done || (int)event->kind != self->at || (event->kind == SPILE_EVENT_EXITED && event->program != 0))
         return;
+    self->is_done = true;
     if (self->in_thread)
         ck_assert_int_eq(pthread_create(&self->thread, NULL, cancel_now, self), 0);
     else

@@ -2,6 +2,8 @@
  * test_call_paths.c. */
 #include "support.h"
 
+#include <stdatomic.h>
+
 /* ------------------------------------------------------------------------------------------------ memory */
 
 START_TEST(memory_of_every_size) {
@@ -214,7 +216,7 @@ struct backwards {
     int first, second;
     size_t size;
     spile_call *resumed;
-    bool *has_both;
+    atomic_bool *has_both;
 };
 
 static void drain_exactly(int fd, size_t size) {
@@ -320,7 +322,7 @@ struct take {
     char text[256];
     size_t size, calls, ends;
     int busy, fails_at;
-    bool may_go_on;
+    atomic_bool may_go_on;
     pthread_t thread;
 };
 

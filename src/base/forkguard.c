@@ -7,6 +7,7 @@ static pthread_once_t guard_once = PTHREAD_ONCE_INIT;
 
 static void after_in_child(void) {
     /* The thread that forked holds the lock and is the only one left; a mutex made anew forgets those who waited. */
+    forkguard_unlock(); /* or ThreadSanitizer takes it for locked ever after */
     pthread_mutex_init(&guard_mutex, NULL);
     for (struct forkguard_node *node = guard_ring.next, *next; node != &guard_ring; node = next) {
         next = node->next;
@@ -37,9 +38,9 @@ void forkguard_add(struct forkguard_node *node, void (*child)(struct forkguard_n
 }
 
 void forkguard_remove(struct forkguard_node *node) {
+    FORKGUARD_HOLD();
     if (!node->next)
         return;
-    FORKGUARD_HOLD();
     node->previous->next = node->next;
     node->next->previous = node->previous;
     node->previous = node->next = NULL;

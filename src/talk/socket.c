@@ -181,8 +181,10 @@ static void resolved(struct loop_fd *source, uint32_t events) {
     struct resolver *resolver = CONTAINER_OF(source, struct resolver, source);
     struct talk_connect *way = resolver->way;
     spile_error *error = NULL;
+    uint64_t count;
     int result;
     (void)events;
+    (void)sys_read(source->fd, &count, sizeof(count)); /* what comes before the thread's word is seen after it */
     loop_fd_remove(source);
     way->resolver = NULL;
     if (resolver->code != 0) {
