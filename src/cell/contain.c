@@ -41,7 +41,7 @@ static int mountpoint_find(const char *directory, struct mountpoint *mountpoint)
         result = sys_fstatat(AT_FDCWD, path, &above, 0);
     if (result < 0)
         return result;
-    *mountpoint = (struct mountpoint){.queues = -1, .is_ours = inside.st_dev != above.st_dev};
+    *mountpoint = (struct mountpoint){.queues = IPC_UNSEEN, .is_ours = inside.st_dev != above.st_dev};
     const char *suffix = mountpoint->is_ours ? "/.spile-XXXXXX" : "";
     if (snprintf(path, sizeof(path), "%s%s", directory, suffix) >= (int)sizeof(path))
         return -ENAMETOOLONG;
@@ -130,7 +130,7 @@ static int contain_set_up(const char *directory, struct mountpoint *mountpoint, 
     (void)sys_mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
     result = mountpoint_find(directory, mountpoint);
     if (result >= 0) {
-        mountpoint->has_ipc = ipc_enter(mountpoint->path, &mountpoint->queues) >= 0; /* not every kernel has it */
+        mountpoint->has_ipc = ipc_enter() >= 0; /* not every kernel has it */
         result = mountpoint_mount(mountpoint, ret_root);
     }
     if (result < 0) {

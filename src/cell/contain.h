@@ -15,7 +15,7 @@ struct mountpoint {
     bool is_mounted; /* now */
     bool is_limited; /* mountpoint_limit was called since */
     bool has_ipc;    /* a namespace of its own for what belongs to no process (ipc.h) */
-    int queues;      /* of that, or -1 */
+    int queues;      /* of that: see ipc.h */
     struct statx root;
     struct statfs system; /* both as they were when it was mounted */
 };

@@ -10,22 +10,21 @@
 
 enum { EMPTY_BYTES = 2 * 20 }; /* ipc/mqueue.c: DIRENT_SIZE, for a directory of no queues */
 
-int ipc_enter(const char *place, int *ret_queues) {
-    int result = sys_unshare(CLONE_NEWIPC);
-    if (result < 0)
-        return result;
-    *ret_queues = fd_close(*ret_queues);
-    if (sys_mount("spile", place, "mqueue", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
-        return 0; /* a kernel without them */
-    int queues = sys_openat(AT_FDCWD, place, O_RDONLY | O_DIRECTORY, 0);
-    (void)sys_umount(place);
-    if (queues < 0)
-        return queues;
-    *ret_queues = queues;
-    return 0;
+int ipc_enter(void) {
+    return sys_unshare(CLONE_NEWIPC);
 }
 
-bool ipc_is_used(int queues) {
+/* Only when it is asked for the first time: taking the file system from its place again costs a grace period of RCU,
+ * which a cell of a single call has no use for. */
+static int open_queues(const char *place) {
+    if (sys_mount("spile", place, "mqueue", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
+        return IPC_NO_QUEUES; /* a kernel without them */
+    int queues = sys_openat(AT_FDCWD, place, O_RDONLY | O_DIRECTORY, 0);
+    (void)sys_umount(place);
+    return queues < 0 ? IPC_UNSEEN : queues;
+}
+
+bool ipc_is_used(const char *place, int *queues) {
     union {
         struct shm_info memory;
         struct seminfo semaphores;
@@ -37,7 +36,9 @@ bool ipc_is_used(int queues) {
         struct seminfo *info;
     } argument = {&info.semaphores};
     /* The directory's size counts its entries, "." and ".." among them. */
-    if (queues >= 0 && (sys_fstat(queues, &status) < 0 || status.st_size > EMPTY_BYTES))
+    if (*queues == IPC_UNSEEN)
+        *queues = open_queues(place);
+    if (*queues == IPC_UNSEEN || (*queues >= 0 && (sys_fstat(*queues, &status) < 0 || status.st_size > EMPTY_BYTES)))
         return true;
     if (shmctl(0, SHM_INFO, (struct shmid_ds *)&info) >= 0 && info.memory.used_ids > 0)
         return true;

@@ -5,7 +5,11 @@
 
 #include "base/util.h"
 
-/* Enters a fresh namespace. *ret_queues: a descriptor by which queues are seen, or -1. `place`: a directory that a file
- * system may cover for an instant. */
-int ipc_enter(const char *place, int *ret_queues);
-bool ipc_is_used(int queues);
+/* A descriptor by which the namespace's message queues are seen, or one of these. */
+enum { IPC_UNSEEN = -1, IPC_NO_QUEUES = -2 };
+
+/* Enters a fresh namespace. */
+int ipc_enter(void);
+/* Whether there may be any objects. `place`: a directory that a file system may cover for an instant; *queues begins as
+ * IPC_UNSEEN. */
+bool ipc_is_used(const char *place, int *queues);

@@ -346,12 +346,16 @@ static void on_spawn(struct supervisor *cell, struct wire_message *message) {
 /* As if no call had been there. */
 static int renew_namespaces(struct supervisor *cell) {
     struct mountpoint *mountpoint = &cell->mountpoint;
-    bool has_objects = mountpoint->has_ipc && ipc_is_used(mountpoint->queues);
+    bool has_objects = mountpoint->has_ipc && ipc_is_used(mountpoint->path, &mountpoint->queues);
     if (!has_objects && mountpoint_wipe(mountpoint, cell->root))
         return 0;
     cell->root = fd_close(cell->root);
     mountpoint_unmount(mountpoint);
-    int result = has_objects ? ipc_enter(mountpoint->path, &mountpoint->queues) : 0;
+    int result = has_objects ? ipc_enter() : 0;
+    if (has_objects) {
+        fd_close(mountpoint->queues);
+        mountpoint->queues = IPC_UNSEEN;
+    }
     if (result >= 0)
         result = mountpoint_mount(mountpoint, &cell->root);
     cell->ready_has_fds = true;
