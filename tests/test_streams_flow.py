@@ -89,7 +89,8 @@ def test_a_file_is_replaced_only_when_all_is_well(host):
 @pytest.fixture
 def little_memory(host):
     """Of its own, for spile and for each program."""
-    is_sanitized = b"__asan_init" in pathlib.Path(host.spile).read_bytes()
+    program = pathlib.Path(host.spile).read_bytes()
+    is_sanitized = b"__asan_init" in program or b"__tsan_init" in program
     limit = resource.RLIM_INFINITY if is_sanitized else 64 << 20
     return lambda: resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 
