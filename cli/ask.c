@@ -31,23 +31,6 @@ const char ask_help[] = "usage: spile ask [OPTION]... ENDPOINT LINE... [-- PROGR
                         "Exit status: 0; 1 an error reply; 3 its end; 124 timed out; 125 usage, own\n"
                         "error. More: spile help ask\n";
 
-static int ask_one(spile_talk *talk, const struct talk_command *command, const char *line) {
-    spile_reply reply = {.size = sizeof(reply)};
-    spile_error *error = NULL;
-    int result = spile_talk_ask(talk, line, &command->ask, &reply, &error), status = 0;
-    /* What came is printed however it ended, for whoever wants to know. */
-    if (reply.text && (reply.lines > 0 || reply.text_size > 0)) {
-        struct builder text = {0};
-        builder_add(&text, reply.text, reply.text_size);
-        builder_puts(&text, "\n");
-        status = out_write(text.data, text.size);
-    }
-    if (result < 0)
-        status = talk_failed(result, error);
-    spile_reply_done(&reply);
-    return status;
-}
-
 int command_ask(int argc, char **argv) {
     struct talk_command command = {.name = "ask"};
     int status = 0;
@@ -62,7 +45,7 @@ int command_ask(int argc, char **argv) {
     (void)prctl(PR_SET_CHILD_SUBREAPER, 1);
     spile_talk *talk = talk_open(&command, &status);
     for (size_t i = 0; talk && i < command.lines.count && status == 0; i++)
-        status = ask_one(talk, &command, command.lines.items[i]);
+        status = talk_ask(talk, &command.ask, command.lines.items[i]);
     if (talk)
         (void)talk_close(talk, CLOSE_MS * UINT64_C(1000000));
     else

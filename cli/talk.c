@@ -75,8 +75,10 @@ static void hear(struct talking *talking) {
         if (size > 0) {
             talking->heard_ns = now_ns();
             int status = out_write(text, size);
-            if (status != 0)
+            if (status != 0) {
                 stop(talking, status);
+                return;
+            }
         }
         if (result != SPILE_TALK_WHOLE)
             stop(talking, talking->has_said_all && info_of(talking->talk).bytes_queued == 0 ? 0 : EXIT_END_OF_STREAM);
@@ -106,6 +108,11 @@ static void say_failed(struct talking *talking, int result, spile_error *error) 
         spile_error_free(error);
 }
 
+static int input_failed(void) {
+    complain("standard input can't be read: %s", strerror(errno));
+    return EXIT_OWN_ERROR;
+}
+
 static void say_block(struct talking *talking) {
     char block[BLOCK];
     spile_error *error = NULL;
@@ -113,14 +120,18 @@ static void say_block(struct talking *talking) {
     ssize_t count = read(0, block + talking->begun_size, sizeof(block) - talking->begun_size);
     if (count < 0 && (errno == EINTR || errno == EAGAIN))
         return;
-    size_t size = talking->begun_size + (size_t)(count > 0 ? count : 0);
+    if (count < 0) {
+        stop(talking, input_failed());
+        return;
+    }
+    size_t size = talking->begun_size + (size_t)count;
     talking->begun_size = count > 0 ? begun_character(block, size) : 0;
     size -= talking->begun_size;
     memcpy(talking->begun, block + size, talking->begun_size);
     ssize_t done = size > 0 ? spile_talk_write(talking->talk, block, size, 0, &error) : 0;
     if (done < (ssize_t)size) {
         say_failed(talking, done < 0 ? (int)done : -ENOBUFS, error);
-    } else if (count <= 0) {
+    } else if (count == 0) {
         talking->has_said_all = true;
         talking->heard_ns = now_ns();
         (void)spile_talk_end(talking->talk);
@@ -174,27 +185,16 @@ static int ask_lines(struct talk_command *command, spile_talk *talk) {
     int status = 0;
     for (ssize_t size; (size = read(0, block, sizeof(block))) != 0;) {
         if (size < 0 && errno != EINTR)
-            break;
+            return input_failed();
         if (size > 0)
             builder_add(&input, block, (size_t)size);
     }
     char *end = input.data + input.size;
     for (char *line = input.data; line < end && status == 0;) {
         char *line_end = memchr(line, '\n', (size_t)(end - line));
-        spile_reply reply = {.size = sizeof(reply)};
-        spile_error *error = NULL;
         if (line_end)
             *line_end = '\0';
-        int result = spile_talk_ask(talk, line, &command->ask, &reply, &error);
-        if (reply.text && reply.text_size > 0) {
-            struct builder text = {0};
-            builder_add(&text, reply.text, reply.text_size);
-            builder_puts(&text, "\n");
-            status = out_write(text.data, text.size);
-        }
-        if (result < 0)
-            status = talk_failed(result, error);
-        spile_reply_done(&reply);
+        status = talk_ask(talk, &command->ask, line);
         line = line_end ? line_end + 1 : end;
     }
     return status;

@@ -23,6 +23,8 @@ const char *talk_options_parse(struct talk_command *command, char **words, size_
 spile_talk *talk_open(struct talk_command *command, int *ret_status);
 /* Tells what went wrong (frees the error), and returns what to exit with. */
 int talk_failed(int result, spile_error *error);
+/* Asks one line and prints the reply. Returns what to exit with. */
+int talk_ask(spile_talk *talk, const spile_ask_options *how, const char *line);
 /* Closes it, waiting for what is still to be written and for a program to end. */
 int talk_close(spile_talk *talk, uint64_t timeout_ns);
 

@@ -298,6 +298,23 @@ spile_talk *talk_open(struct talk_command *command, int *ret_status) {
     return NULL;
 }
 
+int talk_ask(spile_talk *talk, const spile_ask_options *how, const char *line) {
+    spile_reply reply = {.size = sizeof(reply)};
+    spile_error *error = NULL;
+    int result = spile_talk_ask(talk, line, how, &reply, &error), status = 0;
+    /* What came is printed however it ended, for whoever wants to know. */
+    if (reply.text && (reply.lines > 0 || reply.text_size > 0)) {
+        struct builder text = {0};
+        builder_add(&text, reply.text, reply.text_size);
+        builder_puts(&text, "\n");
+        status = out_write(text.data, text.size);
+    }
+    if (result < 0)
+        status = talk_failed(result, error);
+    spile_reply_done(&reply);
+    return status;
+}
+
 int talk_close(spile_talk *talk, uint64_t timeout_ns) {
     int result = spile_talk_close(talk, timeout_ns, NULL);
     spile_talk_free(talk);

@@ -131,6 +131,23 @@ def test_talk_status(spile, words, given, status, stderr):
     assert stderr in done.stderr
 
 
+PROMPTING = "pipe: sh -c 'printf \">\"; while read l; do echo $l; printf \">\"; done'"
+
+
+@pytest.mark.parametrize("words", [["talk", "pipe: cat"], ["talk", "--prompt", ">", PROMPTING], ["ask", "pipe: cat", "x"]])
+def test_own_streams_that_fail(build, words):
+    """What can't be read or printed is never taken for an end."""
+    command = [build / "cli" / "spile", *words]
+    with open("/dev/full", "wb") as full:
+        ran = subprocess.run(command, input=b"x\n", stdout=full, stderr=subprocess.PIPE, timeout=60)
+    assert (ran.returncode, ran.stderr) == (125, b"spile: standard output can't be written: No space left on device\n")
+    if words[0] == "talk":
+        directory = os.open("/", os.O_RDONLY)
+        ran = subprocess.run(command, stdin=directory, capture_output=True, timeout=60)
+        os.close(directory)
+        assert (ran.returncode, ran.stderr) == (125, b"spile: standard input can't be read: Is a directory\n")
+
+
 def test_fifo_pair(spile, tmp_path):
     os.mkfifo(tmp_path / "in")
     os.mkfifo(tmp_path / "out")
