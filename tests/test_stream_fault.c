@@ -1,10 +1,10 @@
 /* Streamed calls under injected failures: every call of the rooms that streams go through is made to fail, once and
  * from there on. Whatever fails: nothing hangs, nothing is left, and what is said to have ended well has its bytes.
  */
-#include "base/fault.h"
+#include "fault_walk.h"
 #include "support.h"
 
-enum { BYTES = 3000000, PASSES = 3 };
+enum { BYTES = 3000000 };
 
 static struct fault_plan *plan;
 static unsigned char *bytes;
@@ -85,76 +85,42 @@ static void run_given(struct outcome *outcome) {
 
 static void (*const scenarios[])(struct outcome *outcome) = {run_crossed, run_reopened, run_given};
 
-static void fail_at(int scenario, const struct fault_entry *entry, int code, unsigned occurrence, bool is_onward) {
-    uint32_t key = entry->key;
+static void live(int scenario, const char *where) {
     struct outcome outcome = {0};
     size_t fds = open_fds();
-    fault_plan_reset(plan);
-    plan->code = code;
-    plan->occurrence = occurrence;
-    plan->onward = is_onward;
-    plan->key = key;
-    char where[128];
-    snprintf(where, sizeof(where), "scenario %d, %s, pass %u%s, %d", scenario, entry->place, occurrence,
-             is_onward ? " and on" : "", code);
-    if (getenv("SPILE_TEST_VERBOSE"))
-        fprintf(stderr, "%s\n", where); /* of a crash, too, the place is known then */
     scenarios[scenario](&outcome);
     plan->key = 0;
     const char *message = outcome.message ? outcome.message : "";
+    ck_assert_msg(where || outcome.result == 0, "%d: %s", outcome.result, message);
     ck_assert_msg(outcome.kind != SPILE_ERROR_TIMEOUT && outcome.kind != SPILE_ERROR_STANDSTILL, "%s: hangs: %s", where,
                   message);
     ck_assert_msg(outcome.result < 0 || outcome.is_right, "%s: said to be well, and is not", where);
     ck_assert_msg(outcome.result >= 0 || outcome.message || outcome.result == -ENOMEM, "%s: %d without a message",
                   where, outcome.result);
-    ck_assert_msg(open_fds() == fds, "%s: %zu descriptors instead of %zu", where, open_fds(), fds);
+    ck_assert_msg(!where || open_fds() == fds, "%s: %zu descriptors instead of %zu", where, open_fds(), fds);
     free(outcome.message);
 }
 
 /* Calls in general have their own test of this kind. */
 static bool is_of_streams(const struct fault_entry *entry) {
-    static const char *const files[] = {"reader.c:", "writer.c:", "stream.c:",     "window.c:",  "watch.c:",
-                                        "feed.c:",   "flow.c:",   "standstill.c:", "look_ask.c:"};
+    static const char *const files[] = {"reader.c:", "writer.c:", "stream.c:",     "window.c:",   "watch.c:",
+                                        "feed.c:",   "flow.c:",   "standstill.c:", "look_ask.c:", "bytes.c:"};
     for (size_t i = 0; i < ARRAY_SIZE(files); i++)
         if (strncmp(entry->place, files[i], strlen(files[i])) == 0)
             return true;
     return false;
 }
 
-static void fail_in_all_ways(int scenario, const struct fault_entry *entry, unsigned occurrence) {
-    bool is_transfer = entry->class == FAULT_TRANSFER;
-    fail_at(scenario, entry, is_transfer || entry->class == FAULT_RELEASE ? EIO : EMFILE, occurrence, false);
-    /* A read of inotify can't fail for ever: there is no such error. Without memory for a look nothing can be told. */
-    if (!(is_transfer && strncmp(entry->place, "watch.c:", 8) == 0) && strncmp(entry->place, "look_ask.c:", 11) != 0)
-        fail_at(scenario, entry, is_transfer ? EIO : ENOMEM, occurrence, true);
-    if (!is_transfer)
-        return;
-    fail_at(scenario, entry, EINTR, occurrence, false);
-    fail_at(scenario, entry, EAGAIN, occurrence, false);
-    fail_at(scenario, entry, FAULT_SHORT, occurrence, false);
+/* A read of inotify can't fail for ever: there is no such error. Without memory for a look nothing can be told. */
+static bool may_last(const struct fault_entry *entry) {
+    return !(entry->class == FAULT_TRANSFER && strncmp(entry->place, "watch.c:", 8) == 0) &&
+           strncmp(entry->place, "look_ask.c:", 11) != 0;
 }
 
 START_TEST(every_point) {
-    struct outcome outcome = {0};
-    unsigned points = 0, passes[FAULT_TABLE_SIZE];
+    const struct fault_walk walk = {.live = live, .is_wanted = is_of_streams, .may_last = may_last};
     bytes = pattern_bytes(BYTES);
-    scenarios[_i](&outcome); /* whatever is made once is there now */
-    free(outcome.message);
-    fault_plan_reset(plan);
-    scenarios[_i](&outcome);
-    ck_assert_msg(outcome.result == 0 && outcome.is_right, "%d: %s", outcome.result, outcome.message);
-    free(outcome.message);
-    for (size_t i = 0; i < FAULT_TABLE_SIZE; i++)
-        passes[i] = plan->table[i].passes;
-    for (size_t i = 0; i < FAULT_TABLE_SIZE; i++) {
-        const struct fault_entry *entry = &plan->table[i];
-        for (unsigned pass = 1; entry->key && is_of_streams(entry) && pass <= MIN(passes[i], (unsigned)PASSES);
-             pass++) {
-            points++;
-            fail_in_all_ways(_i, entry, pass);
-        }
-    }
-    ck_assert_uint_gt(points, 40);
+    ck_assert_uint_gt(fault_walk(plan, _i, &walk), 40);
     free(bytes);
 }
 END_TEST

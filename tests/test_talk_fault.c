@@ -1,13 +1,13 @@
 /* Talks under injected failures: every call that can fail is made to, once and from there on, with a peer of each kind.
  * Whatever fails: nothing hangs, nothing is left, and what is said to have gone well has. */
-#include "base/fault.h"
+#include "fault_walk.h"
 #include "talk_support.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <termios.h>
 
-enum { PASSES = 3, PATIENCE_S = 20 };
+enum { PATIENCE_S = 20 };
 
 static struct fault_plan *plan;
 
@@ -137,62 +137,36 @@ static void (*const scenarios[])(struct outcome *outcome) = {run_pipe, run_pty, 
 
 /* ------------------------------------------------------------------------------ failures */
 
-static void check_one(int scenario, const char *place, int code, unsigned occurrence, bool is_onward) {
+static void live(int scenario, const char *where) {
     size_t fds = open_fds();
     struct outcome outcome = {0};
     scenarios[scenario](&outcome);
-    const char *more = is_onward ? "+" : "";
-    ck_assert_msg(!outcome.has_hung, "%s (%d, %u%s): hangs: %s", place, code, occurrence, more, outcome.message);
-    ck_assert_msg(outcome.result < 0 || outcome.is_right, "%s (%d, %u%s): said to be well, and is not", place, code,
-                  occurrence, more);
-    ck_assert_msg(outcome.result == 0 || *outcome.message, "%s: an error without a message", place);
+    ck_assert_msg(where || outcome.result == 0, "%s", outcome.message);
+    ck_assert_msg(!outcome.has_hung, "%s: hangs: %s", where, outcome.message);
+    ck_assert_msg(outcome.result < 0 || outcome.is_right, "%s: said to be well, and is not", where);
+    ck_assert_msg(outcome.result == 0 || *outcome.message, "%s: an error without a message", where);
     plan->key = 0;
-    ck_assert_msg(open_fds() == fds, "%s (%d, %u%s): %zu descriptors instead of %zu", place, code, occurrence, more,
-                  open_fds(), fds);
+    ck_assert_msg(!where || open_fds() == fds, "%s: %zu descriptors instead of %zu", where, open_fds(), fds);
     siginfo_t info = {0};
     ck_assert_msg(waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 && errno == ECHILD, "%s: a child is left",
-                  place);
+                  where);
 }
 
-static void fail_at(int scenario, const struct fault_entry *entry, int code, unsigned occurrence, bool is_onward) {
-    uint32_t key = entry->key;
-    fault_plan_reset(plan);
-    plan->code = code;
-    plan->occurrence = occurrence;
-    plan->onward = is_onward;
-    plan->key = key;
-    check_one(scenario, entry->place, code, occurrence, is_onward);
+/* What the supervisor does with its failures is tested with calls. */
+static bool is_wanted(const struct fault_entry *entry) {
+    return strncmp(entry->place, "supervisor.c", 12) != 0;
+}
+
+/* Nor can waiting fail for ever: there is no such error. */
+static bool may_last(const struct fault_entry *entry) {
+    return !strstr(entry->place, "epoll_wait");
 }
 
 START_TEST(every_point) {
-    struct outcome outcome = {0};
-    unsigned points = 0, passes[FAULT_TABLE_SIZE];
+    const struct fault_walk walk = {.live = live, .is_wanted = is_wanted, .may_last = may_last};
     signal(SIGPIPE, SIG_IGN); /* of the peers here */
     plan = fault_plan_make();
-    fault_plan_reset(plan);
-    scenarios[_i](&outcome);
-    ck_assert_msg(outcome.result == 0 && outcome.is_right, "%s", outcome.message);
-    for (size_t i = 0; i < FAULT_TABLE_SIZE; i++)
-        passes[i] = plan->table[i].passes;
-    for (size_t i = 0; i < FAULT_TABLE_SIZE; i++) {
-        const struct fault_entry *entry = &plan->table[i];
-        bool is_transfer = entry->class == FAULT_TRANSFER;
-        if (!entry->key || strncmp(entry->place, "supervisor.c", 12) == 0)
-            continue; /* what the supervisor does with its failures is tested with calls */
-        for (unsigned occurrence = 1; occurrence <= MIN(passes[i], (unsigned)PASSES); occurrence++) {
-            points++;
-            fail_at(_i, entry, is_transfer ? EIO : EMFILE, occurrence, false);
-            /* Nor can waiting fail for ever: there is no such error. */
-            if (!strstr(entry->place, "epoll_wait"))
-                fail_at(_i, entry, is_transfer ? EIO : ENOMEM, occurrence, true);
-            if (is_transfer) {
-                fail_at(_i, entry, EINTR, occurrence, false);
-                fail_at(_i, entry, EAGAIN, occurrence, false);
-                fail_at(_i, entry, FAULT_SHORT, occurrence, false);
-            }
-        }
-    }
-    ck_assert_uint_gt(points, 30);
+    ck_assert_uint_gt(fault_walk(plan, _i, &walk), 30);
 }
 END_TEST
 

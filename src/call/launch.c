@@ -47,6 +47,12 @@ static bool is_accepted(const struct run_program *program) {
     return false;
 }
 
+bool run_died_of(const struct run_program *program, int signal) {
+    int status = program->status;
+    return (WIFSIGNALED(status) && WTERMSIG(status) == signal) ||
+           (WIFEXITED(status) && WEXITSTATUS(status) == 128 + signal);
+}
+
 /* The last lines of what it said on standard error, wherever that went, unless the user has seen them already. */
 static void text_tail(struct text *text, const struct run_program *program) {
     const struct capture *capture = plan_of(program)->program->merge_stderr ? &program->output : &program->error;
@@ -130,12 +136,6 @@ static void text_stream_hint(struct text *text, const struct run_program *progra
                     names.data, count == 1 ? "is a pipe" : "are pipes", count == 1 ? "it" : "one", marks.data);
 }
 
-/* A shell says of a command that died of SIGPIPE that it ended with 128 + 13. */
-static bool died_of_pipe(const struct run_program *program) {
-    return (WIFSIGNALED(program->status) && WTERMSIG(program->status) == SIGPIPE) ||
-           (WIFEXITED(program->status) && WEXITSTATUS(program->status) == 128 + SIGPIPE);
-}
-
 static spile_error *program_error(const struct run_program *program) {
     AUTO_TEXT text = {0};
     spile_error_kind kind = SPILE_ERROR_PROGRAM;
@@ -150,7 +150,7 @@ static spile_error *program_error(const struct run_program *program) {
         text_printf(&text, "%s failed with exit status %d", program->label, WEXITSTATUS(program->status));
     }
     bool reader_ended = fate_of_readers(program) == READERS_ENDED_WELL;
-    const char *short_name = reader_ended && died_of_pipe(program) ? cut_short(program) : NULL;
+    const char *short_name = reader_ended && run_died_of(program, SIGPIPE) ? cut_short(program) : NULL;
     if (short_name)
         text_printf(
             &text,
@@ -194,7 +194,7 @@ static void accept_program(struct run_program *program) {
 
 static void judge(struct run_program *program) {
     spile_call *call = program->call;
-    enum readers_fate fate = died_of_pipe(program) ? fate_of_readers(program) : READERS_NONE;
+    enum readers_fate fate = run_died_of(program, SIGPIPE) ? fate_of_readers(program) : READERS_NONE;
     if (is_accepted(program) && call->state == CALL_RUNNING && !limit_left_short(program)) {
         accept_program(program);
     } else if (fate == READERS_RUN && call->state == CALL_RUNNING) {

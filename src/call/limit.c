@@ -85,19 +85,12 @@ struct proc_limits limit_of_programs(const spile_call *call, int host_fd) {
 
 /* ------------------------------------------------------------------------------ after the end */
 
-/* How it ended, or, told by a shell of a command of its own, that did: 128 + the signal. */
-static bool died_of(const struct run_program *program, int signal) {
-    int status = program->status;
-    return (WIFSIGNALED(status) && WTERMSIG(status) == signal) ||
-           (WIFEXITED(status) && WEXITSTATUS(status) == 128 + signal);
-}
-
 static bool used_cpu(const struct run_program *program, struct text *text) {
     uint64_t limit = limit_of_programs(program->call, -1).cpu_seconds;
     uint64_t used = program->usage.user_ns + program->usage.system_ns;
     /* What ignores XCPU is killed a second later. The kernel counts more finely than it limits. */
-    bool is_sure = died_of(program, SIGXCPU);
-    bool is_likely = died_of(program, SIGKILL) && used >= limit * NS_PER_SECOND / 4 * 3;
+    bool is_sure = run_died_of(program, SIGXCPU);
+    bool is_likely = run_died_of(program, SIGKILL) && used >= limit * NS_PER_SECOND / 4 * 3;
     if (!limit || !(is_sure || is_likely))
         return false;
     text_printf(text, "%s used more CPU time than its limit of %llu s: %.2f s", program->label,
@@ -110,7 +103,7 @@ static bool filled_files(const struct run_program *program, struct text *text) {
     uint64_t limit = call->options.limits.file_bytes;
     struct statfs status;
     bool is_namespace = cell_containment(call->cell) == SPILE_CONTAINMENT_NAMESPACE;
-    if (limit && !is_namespace && died_of(program, SIGXFSZ)) {
+    if (limit && !is_namespace && run_died_of(program, SIGXFSZ)) {
         text_printf(text, "%s wrote a file that is larger than the memory limit of %llu bytes", program->label,
                     (unsigned long long)limit);
         return true;

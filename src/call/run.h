@@ -240,6 +240,8 @@ spile_error *run_system_error(int result, const char *what, const char *name);
 
 /* launch.c */
 void run_set_program_state(struct run_program *program, enum program_state next);
+/* Whether a signal ended it or, as a shell says of a command of its own, its status is 128 + that. */
+bool run_died_of(const struct run_program *program, int signal);
 /* Starts every program of the group, joined by its pipes. */
 void run_start_group(spile_call *call, size_t group);
 
