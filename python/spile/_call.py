@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from numbers import Real
 from types import TracebackType
 from typing import Any, Union
 
@@ -70,12 +71,15 @@ class Limits:
 NO_LIMITS = Limits()
 
 
-def nanoseconds(seconds: float | None, name: str) -> int:
+def nanoseconds(seconds: float | None, name: str, none: int = 0, least: int = 1) -> int:
+    """Seconds that a caller gave; `none` for None."""
     if seconds is None:
-        return 0
+        return none
+    if not isinstance(seconds, Real):
+        raise TypeError(f"{name} is {seconds!r}: give seconds, as a number")
     if not seconds >= 0:
         raise ValueError(f"{name} is {seconds!r}: give seconds, 0 or more")
-    return max(1, int(min(seconds, 1e9) * NS))
+    return max(least, int(min(seconds, 1e9) * NS))
 
 
 def whole(number: int | None, name: str) -> int:

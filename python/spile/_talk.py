@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar, Union
 
 from . import _spile
-from ._call import signal_slice
+from ._call import nanoseconds, signal_slice
 from ._errors import EndedError, EndpointError, Info, OutOfStepError, ReplyError, TalkError, TalkTimeoutError
 from ._programs import Environment, env_strings
 
@@ -32,9 +32,9 @@ FLOW = {None: 0, "none": 1, "hardware": 2, "software": 3}
 SWITCH = {None: 0, True: 1, False: 2}
 
 
-def nanoseconds(seconds: float | None) -> int:
-    """Of a time-out; None is for ever."""
-    return NEVER if seconds is None else min(max(int(seconds * 1e9), 0), NEVER)
+def patience(seconds: float | None, name: str) -> int:
+    """Nanoseconds of a time-out; None is for ever."""
+    return nanoseconds(seconds, name, none=NEVER, least=0)
 
 
 def choice(name: str, value: Any, choices: dict[Any, int]) -> int:
@@ -101,11 +101,11 @@ def options_of(
     text, argv = endpoint_text(endpoint, terminal)
     return text, (
         (encoding, choice("errors", errors, ERRORS), choice("ends", ends, ENDS), eol, line_limit, keep_limit,
-         nanoseconds(open_timeout), wait, closefd, cooked, not lock, not hupcl),
+         patience(open_timeout, "open_timeout"), wait, closefd, cooked, not lock, not hupcl),
         (baud, bits, stop, choice("parity", parity, PARITY), choice("flow", flow, FLOW), choice("dtr", dtr, SWITCH),
          choice("rts", rts, SWITCH)),
         (argv, env_strings(env), 0, None if cwd is None else os.fspath(cwd), size[0], size[1], terminal_echo),
-        (prompt, choice("echo", echo, ECHO), 0 if resync is None else nanoseconds(resync)),
+        (prompt, choice("echo", echo, ECHO), nanoseconds(resync, "resync")),
     )
 
 
@@ -117,8 +117,8 @@ def ask_options(
     timeout: float | None, lines: int | None, prompt: str | None, end: Patterns, silence: float | None, error: Patterns,
     skip_empty: bool, secret: bool,
 ) -> tuple[Any, ...]:
-    return (nanoseconds(timeout) or 1, lines or 0, lines == 0, prompt, patterns(end),
-            0 if silence is None else nanoseconds(silence), patterns(error), skip_empty, secret)
+    return (patience(timeout, "timeout") or 1, lines or 0, lines == 0, prompt, patterns(end),
+            nanoseconds(silence, "silence"), patterns(error), skip_empty, secret)
 
 
 def new_raw(endpoint: Endpoint, loop: _spile.Loop, told: Callable[[int], object] | None, options: dict[str, Any]) -> _spile.Talk:
@@ -162,6 +162,7 @@ class Talk(io.TextIOBase):
         self._held = ""
         self._raw: _spile.Talk | None = None
         self._last_info = (0,) * 12
+        patience(timeout, "timeout")
         self.timeout = timeout
         self._encoding = str(options.get("encoding", "utf-8"))
         self._errors = str(options.get("errors", "replace"))
@@ -263,10 +264,10 @@ class Talk(io.TextIOBase):
 
     def read_silence(self, seconds: float) -> str:
         """What comes until nothing has come for so long."""
+        silence = nanoseconds(seconds, "seconds")
         self.flush()
         with self._lock:
-            text = self._wait(lambda raw, ns: raw.read_silence(nanoseconds(seconds), max(ns, nanoseconds(seconds) * 2)),
-                              self.timeout, "was not silent")
+            text = self._wait(lambda raw, ns: raw.read_silence(silence, max(ns, silence * 2)), self.timeout, "was not silent")
             text, self._held = self._held + text, ""
             return text
 
@@ -370,8 +371,8 @@ class Talk(io.TextIOBase):
 
     def resync(self, silence: float) -> None:
         """Sets aside what comes until nothing has come for so many seconds: then `ask` is in step again."""
-        self._wait(lambda raw, ns: raw.resync(nanoseconds(silence), max(ns, nanoseconds(silence) * 2)) or None, self.timeout,
-                   "was not silent")
+        ns_of_silence = nanoseconds(silence, "silence")
+        self._wait(lambda raw, ns: raw.resync(ns_of_silence, max(ns, ns_of_silence * 2)) or None, self.timeout, "was not silent")
 
     # ---------------------------------------------------------------------------------------------- its end
 
@@ -393,7 +394,7 @@ class Talk(io.TextIOBase):
         finally:
             if self._raw is not None:
                 with self._lock:
-                    self._raw.close(nanoseconds(CLOSE_SECONDS))
+                    self._raw.close(patience(CLOSE_SECONDS, "CLOSE_SECONDS"))
                     self._last_info = self._raw.info()
                     self._raw = None
                     del self._loop

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from . import _spile
 from ._async import _Hub, _hub
 from ._errors import Info, TalkTimeoutError
-from ._talk import CLOSE_SECONDS, NEVER, WHOLE, Endpoint, Patterns, ask_options, decoding_error, nanoseconds, new_raw, raise_for
+from ._talk import CLOSE_SECONDS, NEVER, WHOLE, Endpoint, Patterns, ask_options, decoding_error, new_raw, patience, raise_for
 
 __all__ = ["AsyncTalk", "open_async"]
 
@@ -34,6 +34,7 @@ class AsyncTalk:
     @classmethod
     async def _new(cls, endpoint: Endpoint, timeout: float | None, options: dict[str, Any]) -> AsyncTalk:
         self = cls.__new__(cls)
+        patience(timeout, "timeout")
         self.timeout = timeout
         self.name = endpoint
         self._encoding = str(options.get("encoding", "utf-8"))

@@ -191,6 +191,20 @@ def test_wrong_options():
         spile.open("pipe: cat", no_such_option=1)
 
 
+@pytest.mark.parametrize("value,kind", [("5", TypeError), (-1, ValueError), (float("nan"), ValueError)])
+def test_times_that_are_none(value, kind):
+    """Refused before anything waits, with the name of what is wrong."""
+    with pytest.raises(kind, match="^timeout is .*: give seconds"):
+        spile.open("pipe: cat", timeout=value)
+    with spile.open("pipe: cat") as talk:
+        for name, use in {"timeout": lambda: talk.ask("x", timeout=value), "silence": lambda: talk.ask("x", silence=value),
+                          "seconds": lambda: talk.read_silence(value)}.items():
+            with pytest.raises(kind, match=f"^{name} is .*: give seconds"):
+                use()
+    with pytest.raises(kind, match="^timeout is .*: give seconds"):
+        spile.run("true", timeout=value)
+
+
 def test_paths_and_descriptors(tmp_path):
     with pytest.raises(spile.EndpointError, match="regular file"):
         spile.open(pathlib.Path(__file__))
