@@ -2,6 +2,8 @@
  * each containment. */
 #include "support.h"
 
+#include <sys/resource.h>
+
 static bool is_namespace(void) {
     return support_containment() == SPILE_CONTAINMENT_NAMESPACE;
 }
@@ -44,7 +46,8 @@ END_TEST
 
 START_TEST(open_files) {
     const spile_call_options *options = OPTIONS(.limits.open_files = 12);
-    spile_result *result = run_over(options, "python3 -c 'import os\nwhile True: os.open(\"/dev/null\", 0)'",
+    spile_result *result = run_over(options,
+                                    "python3 -c 'import os\nwhile True: assert os.open(\"/dev/null\", 0) < 12'",
                                     "failed at its limit of 12 open files, each process by itself\n");
     ck_assert_ptr_nonnull(strstr(spile_error_get_message(spile_result_error(result)), "Too many open files"));
     spile_result_free(result);
@@ -52,6 +55,17 @@ START_TEST(open_files) {
     /* Where a program says nothing of it, it is told as a failure of its own, with the limit beside it. */
     spile_result_free(run_badly(CALL_WITH(options, "sh -c 'exit 3'"), SPILE_ERROR_PROGRAM,
                                 "failed with exit status 3; each process could open 12 files"));
+}
+END_TEST
+
+START_TEST(no_core_dumps) {
+    struct rlimit all;
+    ck_assert_int_eq(getrlimit(RLIMIT_CORE, &all), 0);
+    all.rlim_cur = all.rlim_max; /* a host that wants its own */
+    ck_assert_int_eq(setrlimit(RLIMIT_CORE, &all), 0);
+    spile_result *result = run_well(CALL_WITH(OPTIONS(.jobs = 0), "sh -c 'ulimit -c' >{out}"));
+    check_output(result, "out", "0\n");
+    spile_result_free(result);
 }
 END_TEST
 
@@ -241,6 +255,7 @@ int main(int argc, char **argv) {
     support_begin(argc, argv);
     tcase_set_timeout(tests, 30);
     tcase_add_test(tests, outputs);
+    tcase_add_test(tests, no_core_dumps);
     tcase_add_test(tests, open_files);
     tcase_add_test(tests, processes);
     tcase_add_test(tests, program_memory);

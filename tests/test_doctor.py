@@ -75,8 +75,9 @@ def test_wrong_use(host):
 
 
 def test_limits_that_are_reached(host):
-    ran = host.run("--open-files", "10", "python3 -c 'import os\nwhile 1: os.open(\"/dev/null\", 0)'")
+    ran = host.run("--open-files", "10", "python3 -c 'import os\nwhile 1: os.write(1, b\"%d \" % os.open(\"/dev/null\", 0))'")
     assert ran.status == 123 and b"spile: 'python3' failed at its limit of 10 open files" in ran.err
+    assert ran.out.split()[-1] == b"9", ran.out  # what the program says is not what shows that it is held
     ran = host.run("--program-memory", "40M", "python3 -c 'bytearray(200 << 20)'")
     assert ran.status == 123 and b"41943040 bytes" in ran.err, ran
     if {p["name"]: p["holds"] for p in diagnose(host)["promises"]}["processes"]:

@@ -58,6 +58,12 @@ def test_files_are_not_seen_from_outside(contained):
     assert (process.returncode, out) == (0, b"700\n")
 
 
+def needs_package(build):
+    if subprocess.run(["/usr/bin/python3", "-c", "import spile"], env={"PYTHONPATH": str(build / "python")},
+                      capture_output=True).returncode != 0:
+        pytest.skip("the package can't be loaded: a build with sanitizers")
+
+
 def test_objects_do_not_outlive_the_call(contained, build):
     """Those of System V and POSIX neither reach the host nor the next call in the same cell."""
     def count():
@@ -74,14 +80,28 @@ for turn in range(2):
     assert error.kind == "timeout", error
     assert look_in() == 3, look_in()
 """
-    if subprocess.run(["/usr/bin/python3", "-c", "import spile"], env={"PYTHONPATH": str(build / "python")},
-                      capture_output=True).returncode != 0:
-        pytest.skip("the package can't be loaded: a build with sanitizers")
+    needs_package(build)
     before = count()
     done = subprocess.run(["/usr/bin/python3", "-B", "-c", script], capture_output=True, text=True, timeout=60,
                           env=contained.env | {"PYTHONPATH": str(build / "python")})
     assert done.returncode == 0, done.stderr
     assert count() == before
+
+
+def test_a_queue_alone_does_not_outlive_the_call(contained, build):
+    """It is seen otherwise than System V's objects are."""
+    needs_package(build)
+    script = """
+import spile
+context = spile.Context(idle_cells=1)
+make = "import ctypes, os; print(ctypes.CDLL(None).mq_open(b'/spile', os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600, None) >= 0)"
+for turn in range(3):
+    said = spile.run(["/usr/bin/python3", "-c", make], context=context).stdout
+    assert said == b"True\\n", (turn, said)
+"""
+    done = subprocess.run(["/usr/bin/python3", "-B", "-c", script], capture_output=True, text=True, timeout=60,
+                          env=contained.env | {"PYTHONPATH": str(build / "python")})
+    assert done.returncode == 0, done.stderr
 
 
 def test_containment_can_be_declined(build, host):

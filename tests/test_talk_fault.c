@@ -117,13 +117,15 @@ static void run_tcp(struct outcome *outcome) {
     ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
 }
 
-static void run_terminal(struct outcome *outcome) {
+static void talk_to_terminal(bool by_descriptor, struct outcome *outcome) {
     char path[64];
     struct termios before, after;
     pthread_t thread;
     int master = make_pty(path, sizeof(path)), slave = open(path, O_RDWR | O_NOCTTY | O_CLOEXEC);
     ck_assert_int_eq(tcgetattr(slave, &before), 0);
     ck_assert_int_eq(pthread_create(&thread, NULL, give_back, &master), 0);
+    if (by_descriptor)
+        snprintf(path, sizeof(path), "fd:%d", slave);
     converse(path, TALK_OPTIONS(.baud = 9600), outcome);
     ck_assert_int_eq(tcgetattr(slave, &after), 0);
     /* Where putting it back was not made to fail, it is as it was. */
@@ -133,7 +135,16 @@ static void run_terminal(struct outcome *outcome) {
     close(master);
 }
 
-static void (*const scenarios[])(struct outcome *outcome) = {run_pipe, run_pty, run_socket, run_tcp, run_terminal};
+static void run_terminal(struct outcome *outcome) {
+    talk_to_terminal(false, outcome);
+}
+
+static void run_descriptor(struct outcome *outcome) {
+    talk_to_terminal(true, outcome);
+}
+
+static void (*const scenarios[])(struct outcome *outcome) = {run_pipe, run_pty,      run_socket,
+                                                             run_tcp,  run_terminal, run_descriptor};
 
 /* ------------------------------------------------------------------------------ failures */
 
