@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <ftw.h>
 #include <limits.h>
+#include <pthread.h>
 
 #define MARK "SPILE_TEST_MARK"
 
@@ -84,12 +85,14 @@ spile_plan *plan_of(const char *const *templates, size_t count) {
     return plan;
 }
 
+static void free_context_at_exit(void) {
+    atexit(free_context);
+}
+
 spile_call *call_of(spile_plan *plan, const spile_call_options *options) {
-    static bool is_registered;
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     spile_call *call = NULL;
-    if (!is_registered)
-        atexit(free_context);
-    is_registered = true;
+    pthread_once(&once, free_context_at_exit);
     ck_assert_int_eq(spile_call_new(plan, support_ctx(), options, &call), 0);
     spile_plan_unref(plan);
     return call;

@@ -69,7 +69,7 @@ int bytes_reserve(struct bytes *bytes, size_t least, char **ret_place, size_t *r
     int result = 0;
     if (needed > bytes->capacity && !bytes->mapped && needed > HEAP_MOST)
         result = move_to_map(bytes, needed);
-    if (needed > bytes->capacity)
+    if (result == 0 && needed > bytes->capacity)
         result = bytes->mapped ? grow_map(bytes, needed) : grow_heap(bytes, needed);
     if (result < 0)
         return result;
