@@ -271,6 +271,28 @@ START_TEST(working_directory) {
 }
 END_TEST
 
+START_TEST(directory_that_is_gone) {
+    ck_assert_int_eq(mkdir(in_scratch("gone"), 0777), 0);
+    ck_assert_int_eq(chdir(in_scratch("gone")), 0);
+    ck_assert_int_eq(rmdir(in_scratch("gone")), 0);
+    spile_call *call = CALL_WITH(OPTIONS(.env = (const char *const[]){"PATH=:here:/usr/bin:/bin", NULL}), "cat {<in}");
+    give(call, "in", "x");
+    spile_result *result = run_well(call);
+    ck_assert_str_eq(program_of(result, 0).standard_output, "x");
+    spile_result_free(result);
+    spile_result_free(run_well(CALL_WITH(OPTIONS(.cwd = "/"), "cat /dev/null")));
+    result = run_badly(CALL("./program"), SPILE_ERROR_NOT_FOUND, "the current directory, from which it leads, is gone");
+    ck_assert_int_eq(spile_result_exit_status(result), 127);
+    spile_result_free(result);
+    spile_result_free(
+        run_badly(CALL_WITH(OPTIONS(.cwd = "sub"), "true"), SPILE_ERROR_NOT_FOUND, "'sub' can't be found"));
+    call = CALL("echo x >{out}");
+    ck_assert_int_eq(spile_call_output_path(call, "out", "out", 0), 0);
+    spile_result_free(run_badly(call, SPILE_ERROR_USAGE, "its directory does not exist"));
+    ck_assert_int_eq(chdir("/"), 0);
+}
+END_TEST
+
 START_TEST(programs_that_are_not_there) {
     spile_result *result = run_badly(CALL("no-such-program-at-all {>x}"), SPILE_ERROR_NOT_FOUND,
                                      "'no-such-program-at-all' was not found: no directory of PATH");
@@ -422,6 +444,7 @@ int main(int argc, char **argv) {
     tcase_add_test(tests, file_limit);
     tcase_add_test(tests, environment);
     tcase_add_test(tests, working_directory);
+    tcase_add_test(tests, directory_that_is_gone);
     tcase_add_test(tests, programs_that_are_not_there);
     tcase_add_test(tests, accepted_statuses);
     tcase_add_test(tests, keep_going);

@@ -56,7 +56,7 @@ int target_open(const char *target, char **ret_temporary, int *ret_fd) {
         *ret_fd = fd;
         return 0;
     }
-    if (fd != -EOPNOTSUPP && fd != -EISDIR && fd != -ENOENT)
+    if (fd != -EOPNOTSUPP && fd != -EISDIR && fd != -ENOENT && fd != -EPERM)
         return fd;
     AUTO_FREE char *temporary = temporary_name(target);
     if (!temporary)

@@ -40,6 +40,20 @@ static char **list_take(struct string_list *list) {
 
 /* ------------------------------------------------------------------------------ working directory */
 
+/* Whether it leads from a directory that the host no longer has. */
+static bool leads_nowhere(const spile_call *call, const char *path) {
+    return *path != '/' && !call->host_cwd;
+}
+
+static int refuse_directory(size_t program, const char *path, spile_error **ret_error) {
+    *ret_error = error_with(error_new(SPILE_ERROR_NOT_FOUND,
+                                      "'%s' can't be found: the current directory, from which it leads, is gone; "
+                                      "give an absolute path, or change to a directory that exists",
+                                      path),
+                            ENOENT, (int)program, -1);
+    return -ENOENT;
+}
+
 char *command_directory(const spile_call *call, size_t program, bool *ret_is_private) {
     const char *cwd = call->plan->programs[program].program->cwd;
     if (!cwd)
@@ -308,6 +322,8 @@ static int search_path(spile_call *call, size_t program, const char *word, spile
     int worst = -ENOENT;
     for (const char *place = path ? path : "/bin:/usr/bin"; place;
          place = strchr(place, ':') ? strchr(place, ':') + 1 : NULL) {
+        if (leads_nowhere(call, place))
+            continue;
         char *candidate = join(call, place, strcspn(place, ":"), word);
         int result = candidate ? try_path(candidate) : -ENOMEM;
         if (result == 0) {
@@ -329,6 +345,9 @@ static int search_path(spile_call *call, size_t program, const char *word, spile
 int command_find(spile_call *call, size_t program, spile_error **ret_error) {
     const spile_program *owner = call->plan->programs[program].program;
     const struct word *first = &owner->words[0];
+    const char *cwd = owner->cwd ? owner->cwd : call->cwd;
+    if (cwd && leads_nowhere(call, cwd))
+        return refuse_directory(program, cwd, ret_error);
     for (size_t i = 0; i < first->part_count; i++)
         if (first->parts[i].type == SPILE_PART_FILE)
             return 0; /* it is in the program's directory, by the time it starts */
@@ -339,6 +358,8 @@ int command_find(spile_call *call, size_t program, spile_error **ret_error) {
     if (!strchr(word, '/'))
         return *word ? search_path(call, program, word, ret_error)
                      : refuse_program(program, word, -ENOENT, "its name is empty", ret_error);
+    if (leads_nowhere(call, word))
+        return refuse_directory(program, word, ret_error);
     AUTO_FREE char *path = *word == '/' ? memory_string(word) : join(call, "", 0, word);
     int result = path ? try_path(path) : -ENOMEM;
     if (result == -ENOMEM)

@@ -68,7 +68,7 @@ static int refuse_target(const struct request *request, const char *problem, int
 static int check_directory(const struct request *request, const char *directory, spile_error **ret_error) {
     struct stat status;
     int result = sys_fstatat(AT_FDCWD, directory, &status, 0);
-    if (result == -ENOENT)
+    if (result == -ENOENT || (result >= 0 && status.st_nlink == 0)) /* the current one may be gone, too */
         return refuse_target(request, "its directory does not exist; make it first", ENOENT, ret_error);
     if (result >= 0 && !S_ISDIR(status.st_mode))
         return refuse_target(request, "what should be its directory is none", ENOTDIR, ret_error);

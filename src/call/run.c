@@ -425,8 +425,10 @@ int run_start(spile_call *call) {
     call->owner = (struct cell_owner){.ready = on_ready, .broken = on_broken, .released = on_released};
     loop_join(call->loop, &call->user);
     call->host_cwd = getcwd(NULL, 0);
-    spile_error *error = call->host_cwd ? check_before(call)
-                                        : run_system_error(-errno, "finding", "the current directory");
+    /* One that is gone is missed only by what leads from it. */
+    spile_error *error = call->host_cwd || errno == ENOENT
+                             ? check_before(call)
+                             : run_system_error(-errno, "finding", "the current directory");
     if (error) {
         run_fail(call, error);
         return 0;

@@ -196,7 +196,7 @@ struct spile_call {
     struct loop_timer deadline, grace, end;
     uint64_t begin_ns;
     struct timespec begin_time; /* on the clock of files */
-    char *host_cwd;
+    char *host_cwd;             /* NULL: it is gone */
     char *path_buffer;
 
     struct item **items;

@@ -366,6 +366,11 @@ int child_start(spile_talk *talk, spile_error **ret_error) {
     if (result < 0) {
         if (!child->path && child->env_count > 0 && result != -ENOMEM)
             refuse_program(talk, result, ret_error);
+        else if (!child->cwd && result == -ENOENT)
+            error_set(ret_error, SPILE_ERROR_SYSTEM, ENOENT,
+                      "the program of '%s' is started in the current directory, which is gone: change to one that "
+                      "exists",
+                      talk->endpoint.text);
         child_free(child);
         return result;
     }
