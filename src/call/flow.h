@@ -32,10 +32,10 @@ struct flow {
 
 /* Makes the streams of a group, before its programs start. */
 int flow_begin(spile_call *call, size_t group, spile_error **ret_error);
+/* Once they have been asked to start: what the host can do meanwhile. */
+void flow_prepare(spile_call *call);
 /* The two ends of the bar behind a program: a pipe, or, where a ring leads through it, a stream without a name. */
 int flow_join(spile_call *call, size_t program, int *ret_in, int *ret_out);
-/* Wakes opens of a direct stream whose other side is gone for good. Returns whether it did. */
-bool flow_poke(spile_call *call, uint64_t inode, bool for_writing);
 /* A program has exited. `is_accepted`: an output stream that it never opened is an error. */
 void flow_exited(spile_call *call, size_t program);
 int flow_check(spile_call *call, size_t program, spile_error **ret_error);
@@ -52,6 +52,13 @@ void flow_free(spile_call *call);
 /* Opens a program's end for a standard stream that is tied to it. */
 int flow_open_tied(spile_call *call, const char *path, bool for_writing);
 struct flow *flow_find(const spile_call *call, const char *name);
+
+/* direct.c */
+int direct_begin(struct flow *flow);
+/* A program's end for a standard stream that is tied to it. */
+int direct_open(spile_call *call, const char *path, bool for_writing);
+/* Wakes opens of one whose other side is gone for good. Returns whether it did. */
+bool direct_poke(spile_call *call, uint64_t inode, bool for_writing);
 
 /* standstill.c */
 /* Bytes moved, or a program ended: looks again later. */

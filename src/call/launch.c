@@ -496,4 +496,6 @@ void run_start_group(spile_call *call, size_t group) {
         start_program(program, TAKE_FD(next_in), fds[1]);
         next_in = fds[0];
     }
+    if (call->state == CALL_RUNNING)
+        flow_prepare(call);
 }

@@ -254,7 +254,7 @@ static bool poke(spile_call *call, const struct cell_look *look) {
     bool has_poked = false;
     for (size_t i = 0; i < look->count && !has_poked; i++)
         has_poked = look->waits[i].kind == CELL_WAIT_OPEN &&
-                    flow_poke(call, look->waits[i].inode, look->waits[i].for_writing);
+                    direct_poke(call, look->waits[i].inode, look->waits[i].for_writing);
     return has_poked;
 }
 

@@ -22,8 +22,9 @@ struct generation {
     struct generation *next; /* newer */
     void *end;               /* its reader or writer */
     enum generation_state state;
-    int fd;   /* our side; -1 once it can't matter any more */
-    int kept; /* readers: what an open that had all of it has not read yet, lest it only looked; or -1 */
+    int fd;        /* our side; -1 once it can't matter any more */
+    int kept;      /* readers: what an open that had all of it has not read yet, lest it only looked; or -1 */
+    char name[32]; /* before it is put at the path */
     uint64_t device, inode;
     struct watch watch;
     struct loop_fd ready;
@@ -39,6 +40,7 @@ struct stream_reader {
     int number;
     char *path;
     struct generation *generations; /* oldest first; the last one is armed */
+    struct generation *spare;       /* see reader_prepare */
     uint64_t offset;                /* where the next open begins */
     bool is_exited, is_finished;    /* finished: wants nothing more, though its program still runs */
     uint64_t blocked_since_ns;
@@ -49,6 +51,7 @@ struct stream_writer {
     struct stream *stream;
     char *path;
     struct generation *generations;
+    struct generation *spare;
     bool is_pumping;
     bool is_exited, is_opened, is_refused; /* refused: our side was closed, nobody wants the data */
 };
@@ -86,8 +89,8 @@ void stream_note_open(struct stream *stream, struct stream_side *side, const cha
 void stream_tell_let_go(struct stream *stream);
 void stream_note(struct stream *stream, struct stream_side *side, size_t bytes);
 
-/* Puts it at the name, in the place of the one before. */
-int fifo_show(struct stream_room *room, const char *name, const char *path);
+/* Puts it at the path, in the place of the one before, and behind it in the list; frees it where it can't. */
+int generation_arm(struct generation *generation, struct stream_room *room, const char *path, struct generation **list);
 /* One that has no name and is open: its other side, whose descriptor is the caller's. */
 int generation_open(void *end, bool for_writing, struct generation **ret_generation, int *ret_fd);
 void generation_close(struct generation *generation);
@@ -116,6 +119,8 @@ void stream_consumed(struct stream *stream);
 int reader_make(struct stream *stream, const char *path, struct stream_reader **ret_reader);
 int reader_open(struct stream_reader *reader, int *ret_fd);
 void reader_free(struct stream_reader *reader);
+/* Makes what the first open will put at the path, so that it needn't wait for that. */
+void reader_prepare(struct stream_reader *reader);
 /* Writes what there is into the pipes of those that read. */
 void reader_pump(struct stream_reader *reader);
 /* The lowest offset it may still ask for; UINT64_MAX: none. */
@@ -126,6 +131,7 @@ bool reader_is_served(const struct stream_reader *reader);
 int writer_make(struct stream *stream, const char *path, struct stream_writer **ret_writer);
 int writer_open(struct stream_writer *writer, int *ret_fd);
 void writer_free(struct stream_writer *writer);
+void writer_prepare(struct stream_writer *writer);
 /* Takes in what there is and there is room for. */
 void writer_pump(struct stream_writer *writer);
 /* Nobody wants the data: closes our side, so that the program learns of it as from any pipe. */

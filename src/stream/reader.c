@@ -14,16 +14,15 @@ static bool has_reader(const struct generation *generation) {
     return poll(&poll_fd, 1, 0) >= 0 && !(poll_fd.revents & POLLERR);
 }
 
-static int arm(struct stream_reader *reader) {
+static int make(struct stream_reader *reader, struct generation **ret_generation) {
     struct stream_room *room = reader->stream->room;
-    char name[32];
     struct generation *generation = memory_zero(1, sizeof(*generation));
     if (!generation)
         return -ENOMEM;
     *generation = (struct generation){.end = reader, .fd = -1, .kept = -1};
     AUTO_FD read_fd = -1;
     struct stat status;
-    int result = fifo_make(room, name, &read_fd, &generation->fd);
+    int result = fifo_make(room, generation->name, &read_fd, &generation->fd);
     if (result >= 0)
         result = sys_fstat(generation->fd, &status);
     if (result >= 0)
@@ -31,19 +30,26 @@ static int arm(struct stream_reader *reader) {
     read_fd = fd_close(read_fd);
     if (result >= 0)
         result = watch_add(room->loop, &generation->watch, generation->fd, reader_looked);
-    if (result >= 0)
-        result = fifo_show(room, name, reader->path);
     if (result < 0) {
         generation_free_all(generation);
         return result;
     }
     generation->device = status.st_dev;
     generation->inode = status.st_ino;
-    struct generation **place = &reader->generations;
-    while (*place)
-        place = &(*place)->next;
-    *place = generation;
+    *ret_generation = generation;
     return 0;
+}
+
+static int arm(struct stream_reader *reader) {
+    struct generation *generation = TAKE_POINTER(reader->spare);
+    int result = generation ? 0 : make(reader, &generation);
+    return result < 0 ? result : generation_arm(generation, reader->stream->room, reader->path, &reader->generations);
+}
+
+void reader_prepare(struct stream_reader *reader) {
+    const struct generation *first = reader->generations;
+    if (!reader->spare && first && !first->next && first->state == GENERATION_ARMED)
+        (void)make(reader, &reader->spare); /* else it is made when it is needed */
 }
 
 int reader_make(struct stream *stream, const char *path, struct stream_reader **ret_reader) {
@@ -63,6 +69,7 @@ int reader_make(struct stream *stream, const char *path, struct stream_reader **
 
 void reader_free(struct stream_reader *reader) {
     generation_free_all(reader->generations);
+    generation_free_all(reader->spare);
     free(reader->path);
     free(reader);
 }
@@ -198,7 +205,7 @@ static void reader_looked(struct watch *watch) {
     bool is_by_clock = watch->descriptor < 0;
     bool is_read = generation->fd >= 0 && has_reader(generation);
     bool is_as_before = generation->state == GENERATION_OPEN ? is_read : is_by_clock && !is_read;
-    if (generation->fd < 0 || is_as_before)
+    if (generation->fd < 0 || is_as_before || generation == reader->spare)
         return;
     stream->room->progress++;
     switch (generation->state) {
@@ -332,4 +339,5 @@ bool reader_is_served(const struct stream_reader *reader) {
 void reader_exited(struct stream_reader *reader) {
     reader->is_exited = true;
     reader->generations = generation_free_all(reader->generations);
+    reader->spare = generation_free_all(reader->spare);
 }

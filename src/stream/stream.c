@@ -73,8 +73,17 @@ int generation_open(void *end, bool for_writing, struct generation **ret_generat
     return 0;
 }
 
-int fifo_show(struct stream_room *room, const char *name, const char *path) {
-    return sys_renameat(room->root, name, room->root, path);
+int generation_arm(struct generation *generation, struct stream_room *room, const char *path,
+                   struct generation **list) {
+    int result = sys_renameat(room->root, generation->name, room->root, path);
+    if (result < 0) {
+        generation_free_all(generation);
+        return result;
+    }
+    while (*list)
+        list = &(*list)->next;
+    *list = generation;
+    return 0;
 }
 
 void stream_fail(struct stream *stream, enum stream_fault fault, int number, const char *path) {
@@ -138,10 +147,14 @@ static void abandon_generations(struct generation *generation) {
 }
 
 void stream_abandon(struct stream *stream) {
-    if (stream->writer)
+    if (stream->writer) {
         abandon_generations(stream->writer->generations);
-    for (struct stream_reader *reader = stream->readers; reader; reader = reader->next)
+        abandon_generations(stream->writer->spare);
+    }
+    for (struct stream_reader *reader = stream->readers; reader; reader = reader->next) {
         abandon_generations(reader->generations);
+        abandon_generations(reader->spare);
+    }
     stream->file = fd_close(stream->file);
 }
 
@@ -187,6 +200,13 @@ int stream_make_reader(struct stream *stream, const char *path) {
     reader->number = number;
     *place = reader;
     return number;
+}
+
+void stream_prepare(struct stream *stream) {
+    if (stream->writer)
+        writer_prepare(stream->writer);
+    for (struct stream_reader *reader = stream->readers; reader; reader = reader->next)
+        reader_prepare(reader);
 }
 
 int stream_open_reader(struct stream *stream, int number, int *ret_fd) {

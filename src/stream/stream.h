@@ -98,6 +98,8 @@ bool stream_is_wanted(const struct stream *stream);
 
 /* A FIFO that a program reads; returns its number. */
 int stream_make_reader(struct stream *stream, const char *path);
+/* Makes what the first opens of its ends will need, while their programs start. */
+void stream_prepare(struct stream *stream);
 /* The same ends as open descriptors, for a program's standard stream: a pipe without a name, which is the caller's to
  * close. Unlike a named one it can be opened again (as /dev/stdin) when its other side has gone. */
 int stream_open_reader(struct stream *stream, int reader, int *ret_fd);

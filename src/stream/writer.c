@@ -47,9 +47,8 @@ static int open_gate(struct generation *generation) {
     return 0;
 }
 
-static int arm(struct stream_writer *writer) {
+static int make(struct stream_writer *writer, struct generation **ret_generation) {
     struct stream_room *room = writer->stream->room;
-    char name[32];
     struct generation *generation = memory_zero(1, sizeof(*generation));
     if (!generation)
         return -ENOMEM;
@@ -57,7 +56,7 @@ static int arm(struct stream_writer *writer) {
     AUTO_FD first_read = -1;
     AUTO_FD write_fd = -1;
     struct stat status;
-    int result = fifo_make(room, name, &first_read, &write_fd);
+    int result = fifo_make(room, generation->name, &first_read, &write_fd);
     if (result >= 0)
         result = shut_gate(write_fd);
     write_fd = fd_close(write_fd);
@@ -74,19 +73,26 @@ static int arm(struct stream_writer *writer) {
     /* By the clock an open is only seen by its bytes, which a gate would keep away. */
     if (result >= 0 && generation->watch.descriptor < 0)
         result = open_gate(generation);
-    if (result >= 0)
-        result = fifo_show(room, name, writer->path);
     if (result < 0) {
         generation_free_all(generation);
         return result;
     }
     generation->device = status.st_dev;
     generation->inode = status.st_ino;
-    struct generation **place = &writer->generations;
-    while (*place)
-        place = &(*place)->next;
-    *place = generation;
+    *ret_generation = generation;
     return 0;
+}
+
+static int arm(struct stream_writer *writer) {
+    struct generation *generation = TAKE_POINTER(writer->spare);
+    int result = generation ? 0 : make(writer, &generation);
+    return result < 0 ? result : generation_arm(generation, writer->stream->room, writer->path, &writer->generations);
+}
+
+void writer_prepare(struct stream_writer *writer) {
+    const struct generation *first = writer->generations;
+    if (!writer->spare && first && !first->next && first->state == GENERATION_ARMED)
+        (void)make(writer, &writer->spare);
 }
 
 int writer_make(struct stream *stream, const char *path, struct stream_writer **ret_writer) {
@@ -106,6 +112,7 @@ int writer_make(struct stream *stream, const char *path, struct stream_writer **
 
 void writer_free(struct stream_writer *writer) {
     generation_free_all(writer->generations);
+    generation_free_all(writer->spare);
     free(writer->path);
     free(writer);
 }
@@ -167,7 +174,8 @@ static void writer_looked(struct watch *watch) {
     struct stream *stream = writer->stream;
     struct pollfd poll_fd = {.fd = generation->fd, .events = POLLIN};
     bool is_by_clock = watch->descriptor < 0;
-    if (generation->fd < 0 || poll(&poll_fd, 1, 0) < 0 || (is_by_clock && poll_fd.revents == 0))
+    if (generation == writer->spare || generation->fd < 0 || poll(&poll_fd, 1, 0) < 0 ||
+        (is_by_clock && poll_fd.revents == 0))
         return;
     if (generation->state == GENERATION_ARMED) {
         int result = arm(writer);
@@ -314,6 +322,7 @@ bool writer_is_replaced(const struct stream_writer *writer) {
 void writer_exited(struct stream_writer *writer) {
     watch_drain(writer->stream->room->loop);
     writer->is_exited = true;
+    writer->spare = generation_free_all(writer->spare);
     if (writer_is_replaced(writer))
         stream_fail(writer->stream, STREAM_FAULT_REPLACED, 0, writer->path);
     writer_pump(writer);
