@@ -1,21 +1,26 @@
-/* `spile talk` in a pipeline: standard input is said, what comes back is printed.
+/* `spile talk`; in a pipeline: standard input is said, what comes back is printed. At a terminal: interactive.c.
  *
  * Both directions go on at once, one poll for both: standard input is read only while what was read before is on its
  * way, and what comes is written out before more is taken in. */
-#include "talk.h"
+#include "interactive.h"
 
 #include <errno.h>
+#include <linux/major.h>
 #include <poll.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <time.h>
 #include <unistd.h>
 
 enum { BLOCK = 64 << 10, CLOSE_S = 5, SILENCE_MS = 1000 };
 
 const char talk_help[] = "usage: spile talk [OPTION]... ENDPOINT [-- PROGRAM ARGUMENT...]\n"
-                         "  printf 'AT\\nATI\\n' | spile talk /dev/ttyUSB0 -b 115200\n"
-                         "Says what standard input has and prints what comes back, until that ends.\n"
+                         "  spile talk /dev/ttyUSB0 -b 115200                    at a terminal: type lines\n"
+                         "  printf 'AT\\nATI\\n' | spile talk /dev/ttyUSB0        in a pipeline\n"
+                         "Says what is typed, or standard input, and prints what comes back.\n"
                          "Endpoints: PATH  fifo:IN,OUT  unix:PATH  tcp:HOST:PORT  fd:N  'pty: PROGRAM ...'\n"
                          "           'pipe: PROGRAM ...'\n"
                          "      --silence TIME   ends once all is said and nothing came for so long\n"
@@ -23,12 +28,15 @@ const char talk_help[] = "usage: spile talk [OPTION]... ENDPOINT [-- PROGRAM ARG
                          "  -p, --prompt TEXT    says a line each time this stands at the start of one\n"
                          "  -t, --timeout TIME   200ms, 5s, 2m; of all of it, with --prompt of each line\n"
                          "      --wait[=TIME]    for the endpoint to be there\n"
+                         "At a terminal (^] ? tells all keys):\n"
+                         "      --raw  --local-echo  --timestamps  --escape KEY|none\n"
+                         "      --color auto|always|never  --history FILE  --no-history\n"
+                         "Of the other side:\n"
                          "      --eol lf|crlf|cr|none  --ends any|lf|crlf|cr  --line-limit SIZE\n"
                          "      --encoding NAME  --errors replace|strict|escape\n"
                          "  -b, --baud N  --bits N  --parity P  --stop N  --flow F  --dtr on|off\n"
-                         "      --rts on|off  --no-hupcl\n"
-                         "      --cooked  --no-lock  --size 80x24  --terminal-echo  --env NAME=VALUE\n"
-                         "      --cwd DIR\n"
+                         "      --rts on|off  --no-hupcl  --cooked  --no-lock\n"
+                         "      --size 80x24  --terminal-echo  --env NAME=VALUE  --cwd DIR\n"
                          "Exit status: 0; 3 it ended before all was said; 124 timed out; 125 usage,\n"
                          "own error. More: spile help talk\n";
 
@@ -44,13 +52,13 @@ struct talking {
     uint64_t until_ns, silence_ns, heard_ns;
 };
 
-static uint64_t now_ns(void) {
+uint64_t talk_now_ns(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
-static spile_talk_info info_of(const spile_talk *talk) {
+spile_talk_info talk_info(const spile_talk *talk) {
     spile_talk_info info = {.size = sizeof(info)};
     (void)spile_talk_get_info(talk, &info);
     return info;
@@ -73,7 +81,7 @@ static void hear(struct talking *talking) {
             return;
         }
         if (size > 0) {
-            talking->heard_ns = now_ns();
+            talking->heard_ns = talk_now_ns();
             int status = out_write(text, size);
             if (status != 0) {
                 stop(talking, status);
@@ -81,7 +89,7 @@ static void hear(struct talking *talking) {
             }
         }
         if (result != SPILE_TALK_WHOLE)
-            stop(talking, talking->has_said_all && info_of(talking->talk).bytes_queued == 0 ? 0 : EXIT_END_OF_STREAM);
+            stop(talking, talking->has_said_all && talk_info(talking->talk).bytes_queued == 0 ? 0 : EXIT_END_OF_STREAM);
         if (result != SPILE_TALK_WHOLE || size == 0 || talking->is_over)
             return;
     }
@@ -133,7 +141,7 @@ static void say_block(struct talking *talking) {
         say_failed(talking, done < 0 ? (int)done : -ENOBUFS, error);
     } else if (count == 0) {
         talking->has_said_all = true;
-        talking->heard_ns = now_ns();
+        talking->heard_ns = talk_now_ns();
         (void)spile_talk_end(talking->talk);
     }
 }
@@ -149,7 +157,7 @@ static int patience_ms(const struct talking *talking, uint64_t now) {
 }
 
 static void check_time(struct talking *talking) {
-    uint64_t now = now_ns();
+    uint64_t now = talk_now_ns();
     if (talking->has_said_all && talking->silence_ns && now >= talking->heard_ns + talking->silence_ns) {
         stop(talking, 0);
     } else if (now >= talking->until_ns) {
@@ -160,10 +168,10 @@ static void check_time(struct talking *talking) {
 
 static int talk_on(struct talking *talking) {
     while (!talking->is_over) {
-        bool takes_input = !talking->has_said_all && info_of(talking->talk).bytes_queued < (uint64_t)2 * BLOCK;
+        bool takes_input = !talking->has_said_all && talk_info(talking->talk).bytes_queued < (uint64_t)2 * BLOCK;
         struct pollfd fds[2] = {{.fd = spile_loop_fd(talking->loop), .events = POLLIN},
                                 {.fd = takes_input ? 0 : -1, .events = POLLIN}};
-        if (poll(fds, 2, patience_ms(talking, now_ns())) < 0 && errno != EINTR) {
+        if (poll(fds, 2, patience_ms(talking, talk_now_ns())) < 0 && errno != EINTR) {
             complain("waiting failed: %s", strerror(errno));
             return EXIT_OWN_ERROR;
         }
@@ -200,18 +208,22 @@ static int ask_lines(struct talk_command *command, spile_talk *talk) {
     return status;
 }
 
+uint64_t talk_silence_ns(const struct talk_command *command, const spile_talk *talk) {
+    const spile_talk_info info = talk_info(talk);
+    bool shows_no_end = info.is_terminal && info.pid == 0;
+    return command->ask.silence_ns || !shows_no_end ? command->ask.silence_ns : SILENCE_MS * UINT64_C(1000000);
+}
+
 static int in_a_pipeline(struct talk_command *command, spile_talk *talk, spile_loop *loop) {
-    struct talking talking = {.command = command, .talk = talk, .loop = loop, .heard_ns = now_ns()};
-    talking.until_ns = command->has_timeout ? now_ns() + command->timeout_ns : UINT64_MAX;
-    talking.silence_ns = command->ask.silence_ns;
-    if (!talking.silence_ns && info_of(talk).is_terminal && info_of(talk).pid == 0)
-        talking.silence_ns = SILENCE_MS * UINT64_C(1000000);
+    struct talking talking = {.command = command, .talk = talk, .loop = loop, .heard_ns = talk_now_ns()};
+    talking.until_ns = command->has_timeout ? talk_now_ns() + command->timeout_ns : UINT64_MAX;
+    talking.silence_ns = talk_silence_ns(command, talk);
     return talk_on(&talking);
 }
 
 /* On the caller's loop opening goes on in steps. */
 static int wait_open(spile_talk *talk, spile_loop *loop) {
-    while (info_of(talk).state == SPILE_TALK_STATE_OPENING)
+    while (talk_info(talk).state == SPILE_TALK_STATE_OPENING)
         if (spile_loop_step(loop, UINT64_MAX) < 0)
             return EXIT_OWN_ERROR;
     const spile_error *error = spile_talk_error(talk);
@@ -221,8 +233,24 @@ static int wait_open(spile_talk *talk, spile_loop *loop) {
     return spile_error_get_kind(error) == SPILE_ERROR_TIMEOUT ? EXIT_TIMED_OUT : EXIT_OWN_ERROR;
 }
 
+/* What goes only at a terminal, and what does not go there. */
+static const char *check_place(const struct talk_command *command, bool is_interactive) {
+    struct stat here, there;
+    if (strcmp(command->endpoint, "-") == 0)
+        return "'-' is where the lines to say come from: name another endpoint, or use spile ask";
+    if (!is_interactive)
+        return command->raw ? "--raw: standard input and output are no terminal; a pipeline passes on what it is given"
+                            : NULL;
+    if (!command->raw && line_editor_missing)
+        return line_editor_missing;
+    if (fstat(0, &here) == 0 && stat(command->endpoint, &there) == 0 && S_ISCHR(there.st_mode) &&
+        (there.st_rdev == here.st_rdev || there.st_rdev == makedev(TTYAUX_MAJOR, 0)))
+        return allocate_format("'%s' is the terminal at which you type", command->endpoint);
+    return NULL;
+}
+
 int command_talk(int argc, char **argv) {
-    struct talk_command command = {.name = "talk"};
+    struct talk_command command = {.name = "talk", .escape = ']' - '@'};
     spile_loop *loop = NULL;
     const char *fault = talk_options_parse(&command, argv + 1, (size_t)argc - 1);
     if (fault) {
@@ -231,6 +259,14 @@ int command_talk(int argc, char **argv) {
     }
     if (command.help)
         return out_write(talk_help, strlen(talk_help));
+    const bool is_interactive = own_terminal_is_there();
+    fault = check_place(&command, is_interactive);
+    if (fault) {
+        complain("%s", fault);
+        return EXIT_OWN_ERROR;
+    }
+    if (is_interactive)
+        interactive_prepare(&command);
     (void)prctl(PR_SET_CHILD_SUBREAPER, 1);
     int status = 0, result = spile_loop_new(&loop);
     if (result < 0) {
@@ -243,10 +279,16 @@ int command_talk(int argc, char **argv) {
     if (talk)
         status = wait_open(talk, loop);
     if (talk && status == 0)
-        status = command.options.prompt ? ask_lines(&command, talk) : in_a_pipeline(&command, talk, loop);
+        status = is_interactive           ? interactive_run(&command, talk, loop)
+                 : command.options.prompt ? ask_lines(&command, talk)
+                                          : in_a_pipeline(&command, talk, loop);
     if (talk)
         (void)talk_close(talk, status == 0 ? CLOSE_S * UINT64_C(1000000000) : 0);
     spile_loop_free(loop);
     children_collect();
+    if (command.ended_by) {
+        (void)signal(command.ended_by, SIG_DFL);
+        (void)raise(command.ended_by);
+    }
     return status;
 }

@@ -3,7 +3,9 @@
 
 #include "cli.h"
 
-enum { EXIT_ERROR_REPLY = 1, EXIT_END_OF_STREAM = 3, EXIT_TIMED_OUT = 124 };
+enum { EXIT_ERROR_REPLY = 1, EXIT_END_OF_STREAM = 3, EXIT_TIMED_OUT = 124, EXIT_INTERRUPTED = 130 };
+
+enum talk_colour { COLOUR_AUTO = 0, COLOUR_ALWAYS, COLOUR_NEVER };
 
 struct talk_command {
     const char *name; /* "talk" or "ask" */
@@ -15,6 +17,14 @@ struct talk_command {
     bool has_timeout;
     uint64_t timeout_ns; /* of each question, or of all of it */
     word_list environment, ends, errors;
+    bool has_ends; /* --ends was given */
+
+    /* at a terminal */
+    bool raw, timestamps, local_echo, no_history;
+    int escape; /* a key; 0: none */
+    enum talk_colour colour;
+    const char *history; /* a file, or NULL */
+    int ended_by;        /* a signal, or 0 */
 };
 
 /* NULL, or the complaint about the first word that is wrong. */
@@ -27,5 +37,10 @@ int talk_failed(int result, spile_error *error);
 int talk_ask(spile_talk *talk, const spile_ask_options *how, const char *line);
 /* Closes it, waiting for what is still to be written and for a program to end. */
 int talk_close(spile_talk *talk, uint64_t timeout_ns);
+
+spile_talk_info talk_info(const spile_talk *talk);
+/* What counts as an end once all is said; 0: nothing does. */
+uint64_t talk_silence_ns(const struct talk_command *command, const spile_talk *talk);
+uint64_t talk_now_ns(void);
 
 extern const char ask_help[], talk_help[];

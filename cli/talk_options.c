@@ -1,5 +1,5 @@
 /* The options of `spile talk` and `spile ask`. Each function below is one option; NULL is "fine". */
-#include "talk.h"
+#include "interactive.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -35,7 +35,7 @@ static const char *choose(const struct choice *choices, size_t count, const char
     }
 CHOICE_OPTION(apply_errors, errors, spile_talk_errors, {"replace", SPILE_TALK_REPLACE}, {"strict", SPILE_TALK_STRICT},
               {"escape", SPILE_TALK_ESCAPE})
-CHOICE_OPTION(apply_ends, ends, spile_talk_ends, {"any", SPILE_TALK_ENDS_ANY}, {"lf", SPILE_TALK_ENDS_LF},
+CHOICE_OPTION(choose_ends, ends, spile_talk_ends, {"any", SPILE_TALK_ENDS_ANY}, {"lf", SPILE_TALK_ENDS_LF},
               {"crlf", SPILE_TALK_ENDS_CRLF}, {"cr", SPILE_TALK_ENDS_CR})
 CHOICE_OPTION(apply_parity, parity, spile_talk_parity, {"none", SPILE_TALK_PARITY_NONE},
               {"even", SPILE_TALK_PARITY_EVEN}, {"odd", SPILE_TALK_PARITY_ODD})
@@ -45,6 +45,11 @@ CHOICE_OPTION(apply_dtr, dtr, spile_talk_switch, {"on", SPILE_TALK_ON}, {"off", 
 CHOICE_OPTION(apply_rts, rts, spile_talk_switch, {"on", SPILE_TALK_ON}, {"off", SPILE_TALK_OFF})
 CHOICE_OPTION(apply_echo, echo, spile_talk_echo, {"auto", SPILE_TALK_ECHO_AUTO}, {"drop", SPILE_TALK_ECHO_DROP},
               {"keep", SPILE_TALK_ECHO_KEEP})
+
+static const char *apply_ends(void *user, const char *value) {
+    ((struct talk_command *)user)->has_ends = true;
+    return choose_ends(user, value);
+}
 
 #define FLAG_OPTION(function, place)                             \
     static const char *function(void *user, const char *value) { \
@@ -58,6 +63,10 @@ FLAG_OPTION(apply_cooked, options.cooked)
 FLAG_OPTION(apply_no_lock, options.unlocked)
 FLAG_OPTION(apply_no_hupcl, options.no_hangup)
 FLAG_OPTION(apply_terminal_echo, options.terminal_echo)
+FLAG_OPTION(apply_raw, raw)
+FLAG_OPTION(apply_timestamps, timestamps)
+FLAG_OPTION(apply_local_echo, local_echo)
+FLAG_OPTION(apply_no_history, no_history)
 FLAG_OPTION(apply_skip_empty, ask.skip_empty)
 FLAG_OPTION(apply_secret, ask.is_secret)
 
@@ -69,6 +78,21 @@ FLAG_OPTION(apply_secret, ask.is_secret)
     }
 TEXT_OPTION(apply_encoding, options.encoding)
 TEXT_OPTION(apply_cwd, options.cwd)
+TEXT_OPTION(apply_history, history)
+
+static const char *apply_escape(void *user, const char *value) {
+    struct talk_command *command = user;
+    command->escape = key_parse(value);
+    return command->escape >= 0 ? NULL : allocate_format("'%s' is no key: write ^A, ^], ~ or none", value);
+}
+
+static const char *apply_colour(void *user, const char *value) {
+    static const struct choice choices[] = {{"auto", COLOUR_AUTO}, {"always", COLOUR_ALWAYS}, {"never", COLOUR_NEVER}};
+    int chosen = COLOUR_AUTO;
+    const char *fault = choose(choices, sizeof(choices) / sizeof(*choices), value, &chosen);
+    ((struct talk_command *)user)->colour = (enum talk_colour)chosen;
+    return fault;
+}
 
 static const char *apply_prompt(void *user, const char *value) {
     if (!*value)
@@ -173,8 +197,15 @@ static const char *apply_error(void *user, const char *value) {
     return NULL;
 }
 
-/* Those behind ASK_FIRST are of `spile ask` alone. */
+/* The first are of `spile talk` alone, the last of `spile ask`. */
 static const struct option options[] = {
+    {0, "raw", OPTION_FLAG, apply_raw},
+    {0, "escape", OPTION_VALUE, apply_escape},
+    {0, "color", OPTION_VALUE, apply_colour},
+    {0, "timestamps", OPTION_FLAG, apply_timestamps},
+    {0, "local-echo", OPTION_FLAG, apply_local_echo},
+    {0, "history", OPTION_VALUE, apply_history},
+    {0, "no-history", OPTION_FLAG, apply_no_history},
     {'t', "timeout", OPTION_VALUE, apply_timeout},
     {'p', "prompt", OPTION_VALUE, apply_prompt},
     {0, "silence", OPTION_VALUE, apply_silence},
@@ -207,7 +238,7 @@ static const struct option options[] = {
     {0, "secret", OPTION_FLAG, apply_secret},
     {0, "resync", OPTION_VALUE, apply_resync},
 };
-enum { ASK_ONLY = 6 };
+enum { TALK_ONLY = 7, ASK_ONLY = 6 };
 
 static const char *add_operand(void *user, const char *word) {
     struct talk_command *command = user;
@@ -245,8 +276,8 @@ const char *talk_options_parse(struct talk_command *command, char **words, size_
     const size_t all = sizeof(options) / sizeof(*options);
     bool is_ask = strcmp(command->name, "ask") == 0;
     const struct option_parser parser = {.command = command->name,
-                                         .options = options,
-                                         .count = is_ask ? all : all - ASK_ONLY,
+                                         .options = is_ask ? options + TALK_ONLY : options,
+                                         .count = all - (is_ask ? TALK_ONLY : ASK_ONLY),
                                          .user = command,
                                          .operand = add_operand,
                                          .rest = add_rest};
@@ -261,8 +292,6 @@ const char *talk_options_parse(struct talk_command *command, char **words, size_
         return "there is no line to ask: write spile ask ENDPOINT LINE";
     if (command->ask.no_reply && (command->ask.silence_ns || command->ends.count))
         return "--lines 0 awaits no reply, and something else says when it ends";
-    *LIST_ADD(command->environment) = NULL;
-    command->options.env = command->environment.items;
     command->ask.ends = command->ends.items;
     command->ask.end_count = command->ends.count;
     command->ask.errors = command->errors.items;
@@ -291,6 +320,8 @@ int talk_failed(int result, spile_error *error) {
 spile_talk *talk_open(struct talk_command *command, int *ret_status) {
     spile_talk *talk = NULL;
     spile_error *error = NULL;
+    *LIST_ADD(command->environment) = NULL;
+    command->options.env = command->environment.items;
     int result = spile_talk_open(command->endpoint, &command->options, &talk, &error);
     if (result >= 0)
         return talk;

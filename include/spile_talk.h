@@ -127,7 +127,7 @@ typedef struct spile_talk_options {
     bool take_fd;     /* of "fd:N": the descriptor becomes the talk's, which closes it */
 
     /* terminals: a path or descriptor that is one */
-    bool cooked;    /* its modes stay as they are, but for what is asked for below */
+    bool cooked; /* its modes stay as they are, but for what is asked for below; of a child's: as the system makes it */
     bool unlocked;  /* without the exclusive lock that keeps a second talk away */
     bool no_hangup; /* a serial port's DTR is not dropped when it is closed (HUPCL off) */
     unsigned baud;  /* 0, as in the next four: as it is */
@@ -285,16 +285,17 @@ typedef enum spile_talk_state {
 typedef struct spile_talk_info {
     size_t size; /* sizeof(spile_talk_info), set by the caller */
     spile_talk_state state;
-    const char *endpoint;         /* as it was written; the talk's */
-    uint64_t bytes_in, bytes_out; /* since it was opened */
-    uint64_t bytes_kept;          /* arrived and not read */
-    uint64_t bytes_queued;        /* to be written */
-    bool is_terminal, is_ended;   /* a terminal of either kind; the other side has ended its stream */
-    bool is_out_of_step;          /* see spile_talk_ask */
-    int64_t pid;                  /* of the child program, or 0 */
-    bool has_exited;              /* then one of the next two is set */
-    int exit_status;              /* or -1 */
-    int signal;                   /* that ended it, or 0 */
+    const char *endpoint;          /* as it was written; the talk's */
+    uint64_t bytes_in, bytes_out;  /* since it was opened */
+    uint64_t bytes_kept;           /* arrived and not read */
+    uint64_t bytes_queued;         /* to be written */
+    bool is_terminal, is_ended;    /* a terminal of either kind; the other side has ended its stream */
+    bool is_out_of_step;           /* see spile_talk_ask */
+    bool is_echoing, is_line_mode; /* a child's terminal shows what is typed; takes it by line, not key by key */
+    int64_t pid;                   /* of the child program, or 0 */
+    bool has_exited;               /* then one of the next two is set */
+    int exit_status;               /* or -1 */
+    int signal;                    /* that ended it, or 0 */
 } spile_talk_info;
 
 SPILE_API int spile_talk_get_info(const spile_talk *talk, spile_talk_info *info);

@@ -169,6 +169,8 @@ static int set_terminal(int fd, const spile_talk_options *options) {
     struct termios modes;
     const struct winsize size = {.ws_col = (unsigned short)(options->columns ? options->columns : 80),
                                  .ws_row = (unsigned short)(options->rows ? options->rows : 24)};
+    if (options->cooked)
+        return sys_ioctl(fd, TIOCSWINSZ, &size);
     int result = sys_tcgetattr(fd, &modes);
     if (result < 0)
         return result;

@@ -392,6 +392,8 @@ int spile_talk_get_info(const spile_talk *talk, spile_talk_info *info) {
     int result = talk_check(talk);
     if (result < 0 || !info || info->size != sizeof(*info))
         return result < 0 ? result : -EINVAL;
+    struct termios modes = {0};
+    bool is_tty = talk->channel.is_master && sys_tcgetattr(talk->channel.out_fd, &modes) >= 0;
     *info = (spile_talk_info){
         .size = sizeof(*info),
         .state = talk->state,
@@ -403,6 +405,8 @@ int spile_talk_get_info(const spile_talk *talk, spile_talk_info *info) {
         .is_terminal = talk->channel.is_terminal,
         .is_ended = talk->in_ended,
         .is_out_of_step = talk->late,
+        .is_echoing = is_tty && modes.c_lflag & ECHO,
+        .is_line_mode = is_tty && modes.c_lflag & ICANON,
         .pid = talk->pid,
         .has_exited = talk->has_exited,
         .exit_status = talk->has_exited && WIFEXITED(talk->status) ? WEXITSTATUS(talk->status) : -1,
