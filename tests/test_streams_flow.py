@@ -54,6 +54,13 @@ def test_to_a_fifo_and_a_descriptor(host):
     os.close(reader)
 
 
+@pytest.mark.parametrize("mark", ["{<in|}", "<{in|}", "{<in|} | cat"])
+@pytest.mark.parametrize("path", ["/proc/cpuinfo", "/sys/kernel/mm/transparent_hugepage/enabled", "/dev/null"])
+def test_input_whose_size_nobody_tells(host, mark, path):
+    """A file of /proc says that it is empty, one of /sys that it is a page."""
+    assert host.ok(f"cat {mark}", f"in={path}") == pathlib.Path(path).read_bytes()
+
+
 def test_input_while_it_is_written(host):
     call = host.start("cat {<in|} >{y|}", "in=-", "y=-", stdin=subprocess.PIPE)
     for word in (b"one\n", b"two\n"):

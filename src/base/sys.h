@@ -189,6 +189,8 @@ int __clone(int (*function)(void *), void *stack, int flags, void *argument, ...
 #define sys_sendfile(out, in, offset, size) SYS_TRANSFER("sendfile", size, sendfile(out, in, offset, count_))
 #define sys_tee(in, out, size) SYS_TRANSFER("tee", size, tee(in, out, count_, SPLICE_F_NONBLOCK))
 #define sys_splice(in, out, size, flags) SYS_TRANSFER("splice", size, splice(in, NULL, out, NULL, count_, flags))
+#define sys_splice_file(in, offset, out, size, flags) \
+    SYS_TRANSFER("splice", size, splice(in, offset, out, NULL, count_, flags))
 /* Messages are whole or not at all: never short. */
 #define sys_recvmsg(fd, message, flags) SYS_TRANSFER("recvmsg", 0, recvmsg(fd, message, (flags) | MSG_CMSG_CLOEXEC))
 #define sys_sendmsg(fd, message, flags) SYS_TRANSFER("sendmsg", 0, sendmsg(fd, message, (flags) | MSG_NOSIGNAL))

@@ -71,7 +71,8 @@ struct stream {
     int file;
     uint64_t file_base; /* where in the file the data begins */
     uint64_t held_size;
-    char *scratch; /* for a held file: what was read last */
+    bool must_be_read; /* its file can't be spliced */
+    char *scratch;     /* of it: what was read last */
     uint64_t scratch_offset;
     size_t scratch_size;
     struct stream_writer *writer;
@@ -115,6 +116,12 @@ void stream_check_end(struct stream *stream);
 void stream_pump(struct stream *stream);
 /* After a consumer went on or left: lets go of what nobody needs, and takes more in. */
 void stream_consumed(struct stream *stream);
+
+/* held.c: as stream_fetch, of a stream that is held. */
+int held_fetch(struct stream *stream, uint64_t offset, const char **ret_data, size_t *ret_size);
+/* Moves what there is of a held file straight into a pipe: bytes, what splice says of that, or -EOPNOTSUPP where it
+ * must be fetched. With SIGPIPE kept away. */
+ssize_t held_send(struct stream *stream, uint64_t offset, int fd);
 
 int reader_make(struct stream *stream, const char *path, struct stream_reader **ret_reader);
 int reader_open(struct stream_reader *reader, int *ret_fd);

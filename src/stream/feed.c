@@ -136,18 +136,25 @@ void feed_resume(struct feed *feed) {
         feed_go_on(feed);
 }
 
+/* Returns whether it is held: a file of /proc, which only a read knows the size of, is not. */
+static int hold_file(struct feed *feed, struct stream *stream, off_t size) {
+    char byte;
+    off_t place = sys_lseek(feed->fd, 0, SEEK_CUR);
+    if (place < 0)
+        return (int)place;
+    if (size == 0 && sys_pread(feed->fd, &byte, 1, place) > 0)
+        return 0;
+    stream_hold_file(stream, TAKE_FD(feed->fd), (uint64_t)place, (uint64_t)MAX(size - place, (off_t)0));
+    return 1;
+}
+
 int feed_begin(struct feed *feed, struct stream *stream) {
     struct stat status;
     int result = feed->fd < 0 ? 0 : sys_fstat(feed->fd, &status);
-    if (result < 0)
-        return result;
-    if (feed->fd >= 0 && S_ISREG(status.st_mode)) {
-        off_t place = sys_lseek(feed->fd, 0, SEEK_CUR);
-        if (place < 0)
-            return (int)place;
-        stream_hold_file(stream, TAKE_FD(feed->fd), (uint64_t)place, (uint64_t)MAX(status.st_size - place, (off_t)0));
-        return 0;
-    }
+    if (result >= 0 && feed->fd >= 0 && S_ISREG(status.st_mode))
+        result = hold_file(feed, stream, status.st_size);
+    if (result != 0)
+        return MIN(result, 0);
     feed->pending = memory_new(FEED_BYTES);
     if (!feed->pending)
         return -ENOMEM;

@@ -256,15 +256,24 @@ static int wait_for(struct stream_reader *reader, struct generation *generation,
                : loop_fd_add(reader->stream->room->loop, &generation->ready, generation->fd, events, reader_writable);
 }
 
+/* Writes what comes next: bytes, 0 where that is not there yet, -ENODATA at the end. */
+static ssize_t write_piece(struct stream *stream, const struct generation *generation) {
+    const char *data;
+    size_t size;
+    ssize_t written = held_send(stream, generation->offset, generation->fd);
+    if (written != -EOPNOTSUPP)
+        return written;
+    int result = stream_fetch(stream, generation->offset, &data, &size);
+    return result <= 0 ? result : sys_write(generation->fd, data, MIN(size, (size_t)CHUNK_BYTES));
+}
+
 static void serve(struct stream_reader *reader, struct generation *generation) {
     struct stream *stream = reader->stream;
     ssize_t written = 0;
     bool waits_for_room = false;
     for (int i = 0; i < CHUNKS_A_TURN; i++) {
-        const char *data;
-        size_t size;
-        int result = stream_fetch(stream, generation->offset, &data, &size);
-        if (result == -ENODATA) {
+        written = write_piece(stream, generation);
+        if (written == -ENODATA) {
             stream_set_generation(generation, GENERATION_CLOSED);
             if (!stream->is_held && !generation->is_pipe)
                 generation->kept = fd_reopen_nonblocking(generation->fd, O_RDONLY);
@@ -274,15 +283,10 @@ static void serve(struct stream_reader *reader, struct generation *generation) {
             stream_tell_let_go(stream);
             return;
         }
-        if (result < 0)
-            stream_fail(stream, STREAM_FAULT_SYSTEM, -result, reader->path);
-        if (result <= 0)
-            break;
-        waits_for_room = true; /* after so many chunks others have their turn */
-        written = sys_write(generation->fd, data, MIN(size, (size_t)CHUNK_BYTES));
+        waits_for_room = written != 0; /* after so many chunks others have their turn */
         if (written == -EINTR)
             continue;
-        if (written < 0)
+        if (written <= 0)
             break;
         generation->offset += (uint64_t)written;
         stream_note(stream, &stream->reader_side, (size_t)written);

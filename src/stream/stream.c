@@ -168,19 +168,6 @@ void stream_get_info(const struct stream *stream, struct stream_info *info) {
     info->reader.blocked_ns += stream->empty_since_ns ? now - stream->empty_since_ns : 0;
 }
 
-void stream_hold_memory(struct stream *stream, const void *data, size_t size) {
-    stream->is_held = stream->is_ended = true;
-    stream->memory = data;
-    stream->held_size = size;
-}
-
-void stream_hold_file(struct stream *stream, int fd, uint64_t base, uint64_t size) {
-    stream->file_base = base;
-    stream->is_held = stream->is_ended = true;
-    stream->file = fd;
-    stream->held_size = size;
-}
-
 void stream_expect_given(struct stream *stream) {
     stream->is_given = true;
 }
@@ -226,34 +213,9 @@ void stream_set_sink(struct stream *stream, struct stream_sink *sink) {
 
 /* ------------------------------------------------------------------------------ bytes */
 
-static int fetch_from_file(struct stream *stream, uint64_t offset, const char **ret_data, size_t *ret_size) {
-    bool is_here = offset >= stream->scratch_offset && offset < stream->scratch_offset + stream->scratch_size;
-    if (!stream->scratch && !(stream->scratch = memory_new(CHUNK_BYTES)))
-        return -ENOMEM;
-    if (!is_here) {
-        ssize_t size = sys_pread(stream->file, stream->scratch, CHUNK_BYTES, (off_t)(stream->file_base + offset));
-        if (size == -EINTR || size == -EAGAIN)
-            return fetch_from_file(stream, offset, ret_data, ret_size);
-        if (size <= 0)
-            return size < 0 ? (int)size : -ENODATA; /* it became shorter while it was read */
-        stream->scratch_offset = offset;
-        stream->scratch_size = (size_t)size;
-    }
-    *ret_data = stream->scratch + (offset - stream->scratch_offset);
-    *ret_size = stream->scratch_size - (size_t)(offset - stream->scratch_offset);
-    return 1;
-}
-
 int stream_fetch(struct stream *stream, uint64_t offset, const char **ret_data, size_t *ret_size) {
-    if (stream->is_held) {
-        if (offset >= stream->held_size)
-            return -ENODATA;
-        if (!stream->memory)
-            return fetch_from_file(stream, offset, ret_data, ret_size);
-        *ret_data = stream->memory + offset;
-        *ret_size = (size_t)(stream->held_size - offset);
-        return 1;
-    }
+    if (stream->is_held)
+        return held_fetch(stream, offset, ret_data, ret_size);
     if (offset < stream->window.base)
         return -ESTALE;
     if (offset >= window_end(&stream->window))
