@@ -27,7 +27,7 @@ const char ask_help[] = "usage: spile ask [OPTION]... ENDPOINT LINE... [-- PROGR
                         "  -b, --baud N  --bits N  --parity P  --stop N  --flow F  --dtr on|off\n"
                         "      --rts on|off  --no-hupcl\n"
                         "      --cooked  --no-lock  --size 80x24  --terminal-echo  --env NAME=VALUE\n"
-                        "      --cwd DIR\n"
+                        "      --cwd DIR  --transcript FILE  --transcript-json FILE\n"
                         "Exit status: 0; 1 an error reply; 3 its end; 124 timed out; 125 usage, own\n"
                         "error. More: spile help ask\n";
 
@@ -47,7 +47,7 @@ int command_ask(int argc, char **argv) {
     for (size_t i = 0; talk && i < command.lines.count && status == 0; i++)
         status = talk_ask(talk, &command.ask, command.lines.items[i]);
     if (talk)
-        (void)talk_close(talk, CLOSE_MS * UINT64_C(1000000));
+        (void)talk_close(&command, talk, CLOSE_MS * UINT64_C(1000000));
     else
         children_collect();
     return status;

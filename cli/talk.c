@@ -37,6 +37,7 @@ const char talk_help[] = "usage: spile talk [OPTION]... ENDPOINT [-- PROGRAM ARG
                          "  -b, --baud N  --bits N  --parity P  --stop N  --flow F  --dtr on|off\n"
                          "      --rts on|off  --no-hupcl  --cooked  --no-lock\n"
                          "      --size 80x24  --terminal-echo  --env NAME=VALUE  --cwd DIR\n"
+                         "      --transcript FILE  --transcript-json FILE\n"
                          "Exit status: 0; 3 it ended before all was said; 124 timed out; 125 usage,\n"
                          "own error. More: spile help talk\n";
 
@@ -283,7 +284,7 @@ int command_talk(int argc, char **argv) {
                  : command.options.prompt ? ask_lines(&command, talk)
                                           : in_a_pipeline(&command, talk, loop);
     if (talk)
-        (void)talk_close(talk, status == 0 ? CLOSE_S * UINT64_C(1000000000) : 0);
+        (void)talk_close(&command, talk, status == 0 ? CLOSE_S * UINT64_C(1000000000) : 0);
     spile_loop_free(loop);
     children_collect();
     if (command.ended_by) {

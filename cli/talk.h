@@ -36,7 +36,7 @@ int talk_failed(int result, spile_error *error);
 /* Asks one line and prints the reply. Returns what to exit with. */
 int talk_ask(spile_talk *talk, const spile_ask_options *how, const char *line);
 /* Closes it, waiting for what is still to be written and for a program to end. */
-int talk_close(spile_talk *talk, uint64_t timeout_ns);
+int talk_close(const struct talk_command *command, spile_talk *talk, uint64_t timeout_ns);
 
 spile_talk_info talk_info(const spile_talk *talk);
 /* What counts as an end once all is said; 0: nothing does. */

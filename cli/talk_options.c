@@ -94,6 +94,13 @@ static const char *apply_colour(void *user, const char *value) {
     return fault;
 }
 
+TEXT_OPTION(apply_transcript, options.transcript)
+
+static const char *apply_transcript_json(void *user, const char *value) {
+    OPTIONS(user)->transcript_json = true;
+    return apply_transcript(user, value);
+}
+
 static const char *apply_prompt(void *user, const char *value) {
     if (!*value)
         return "the prompt is empty";
@@ -230,6 +237,8 @@ static const struct option options[] = {
     {0, "env", OPTION_VALUE, apply_env},
     {0, "cwd", OPTION_VALUE, apply_cwd},
     {0, "echo", OPTION_VALUE, apply_echo},
+    {0, "transcript", OPTION_VALUE, apply_transcript},
+    {0, "transcript-json", OPTION_VALUE, apply_transcript_json},
     {'h', "help", OPTION_FLAG, apply_help},
     {'n', "lines", OPTION_VALUE, apply_lines},
     {'e', "end", OPTION_VALUE, apply_end},
@@ -346,8 +355,12 @@ int talk_ask(spile_talk *talk, const spile_ask_options *how, const char *line) {
     return status;
 }
 
-int talk_close(spile_talk *talk, uint64_t timeout_ns) {
+int talk_close(const struct talk_command *command, spile_talk *talk, uint64_t timeout_ns) {
+    spile_talk_info info = {.size = sizeof(info)};
     int result = spile_talk_close(talk, timeout_ns, NULL);
+    if (spile_talk_get_info(talk, &info) >= 0 && info.transcript_error)
+        complain("the transcript '%s' lacks %llu entries: %s", command->options.transcript,
+                 (unsigned long long)info.entries_missing, strerror(-info.transcript_error));
     spile_talk_free(talk);
     children_collect();
     return result;

@@ -91,13 +91,14 @@ typedef enum spile_talk_switch { SPILE_TALK_LEAVE = 0, SPILE_TALK_ON = 1, SPILE_
 
 /* What has happened to a talk; bits. */
 enum {
-    SPILE_TALK_OPENED = 1u << 0,  /* it can be read and written; again after a loss, with `reconnect` */
-    SPILE_TALK_ARRIVED = 1u << 1, /* there is more to read */
-    SPILE_TALK_WRITTEN = 1u << 2, /* all that was queued is out */
-    SPILE_TALK_ENDED = 1u << 3,   /* the other side has ended its stream; what it said before can be read */
-    SPILE_TALK_EXITED = 1u << 4,  /* the child program has ended */
-    SPILE_TALK_FAILED = 1u << 5,  /* it could not be opened, or the device failed: spile_talk_error */
-    SPILE_TALK_LOST = 1u << 6,    /* with `reconnect`: it is gone, and is being opened again */
+    SPILE_TALK_OPENED = 1u << 0,     /* it can be read and written; again after a loss, with `reconnect` */
+    SPILE_TALK_ARRIVED = 1u << 1,    /* there is more to read */
+    SPILE_TALK_WRITTEN = 1u << 2,    /* all that was queued is out */
+    SPILE_TALK_ENDED = 1u << 3,      /* the other side has ended its stream; what it said before can be read */
+    SPILE_TALK_EXITED = 1u << 4,     /* the child program has ended */
+    SPILE_TALK_FAILED = 1u << 5,     /* it could not be opened, or the device failed: spile_talk_error */
+    SPILE_TALK_LOST = 1u << 6,       /* with `reconnect`: it is gone, and is being opened again */
+    SPILE_TALK_UNRECORDED = 1u << 7, /* the transcript begins to lack entries: spile_talk_info.transcript_error */
 };
 /* Called inside spile_loop_step, once for all that has happened. It may do anything to the talk, even free it. */
 typedef void (*spile_talk_fn)(void *user, spile_talk *talk, unsigned news);
@@ -155,8 +156,15 @@ typedef struct spile_talk_options {
      * something was asked. */
     bool message;
 
-    const char *transcript; /* a file that gets both directions with their times, appended; or NULL */
-    bool transcript_json;   /* a JSON object a line, else text */
+    /* A file that gets both directions with their times (in UTC), appended; or NULL. An entry is a line with its end,
+     * or what there is of one when the other side begins to speak; "TIME > TEXT" what was written, "TIME < TEXT" what
+     * came, "TIME - EVENT: DETAIL" what happened, with control characters as in C and what is no text as \xNN. As JSON
+     * an object a line: "time", and "way" ("out", "in"), "text", "hex" (all of it, where some is no text); or "event",
+     * "detail". Secrets that were written as such are "***", in what comes, too. Where the file takes nothing (a full
+     * disk) the talk goes on, SPILE_TALK_UNRECORDED is told, and an event "missing" says how much once it takes
+     * something again. */
+    const char *transcript;
+    bool transcript_json;
 } spile_talk_options;
 
 /* Opens the endpoint. `options` may be NULL. Of kind ENDPOINT, with the reason and the way out: -EINVAL the text is no
@@ -296,6 +304,8 @@ typedef struct spile_talk_info {
     bool has_exited;               /* then one of the next two is set */
     int exit_status;               /* or -1 */
     int signal;                    /* that ended it, or 0 */
+    int transcript_error;          /* why entries are missing in the transcript, a negative errno; or 0 */
+    uint64_t entries_missing;      /* how many */
 } spile_talk_info;
 
 SPILE_API int spile_talk_get_info(const spile_talk *talk, spile_talk_info *info);

@@ -1,4 +1,5 @@
 """`spile ask` and `spile talk` in scripts: what is said, what is printed, and what they exit with."""
+import json
 import os
 import pty
 import shutil
@@ -178,3 +179,23 @@ def test_nothing_is_left(spile, tmp_path):
     assert done.returncode == 124
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+def test_transcript(spile, tmp_path):
+    """Both ways, as text and as JSON, by both commands; a secret is not in it; a full disk is told and costs nothing else."""
+    log = tmp_path / "log"
+    check(spile("ask", "--transcript", log, "pipe: cat", "one", "two"), b"one\ntwo\n")
+    check(spile("talk", "--transcript", log, "pipe: cat", given=b"three\n"), b"three\n")
+    check(spile("ask", "--secret", "--transcript", log, "pipe: cat", "hush"), b"hush\n")
+    times, entries = zip(*(line.split(" ", 1) for line in log.read_text().splitlines()))
+    assert list(times) == sorted(times) and all(time.endswith("Z") for time in times)
+    said = [entry for entry in entries if entry[0] in "<>"]
+    assert said == [r"> one\n", r"< one\n", r"> two\n", r"< two\n", r"> three\n", r"< three\n", r"> ***\n", r"< ***\n"]
+    assert entries[0] == "- opened: pipe: cat" and entries[-1] == "- closed"
+    json_log = tmp_path / "json"
+    check(spile("ask", "--transcript-json", json_log, "pipe: cat", "ä\"\\"), "ä\"\\\n".encode())
+    objects = [json.loads(line) for line in json_log.read_text().splitlines()]
+    assert [(o.get("way"), o.get("text"), o.get("event")) for o in objects][:3] == [
+        (None, None, "opened"), ("out", "ä\"\\\n", None), ("in", "ä\"\\\n", None)]
+    check(spile("ask", "--transcript=/dev/full", "pipe: cat", "x"), b"x\n", 0, b"lacks 6 entries: No space left on device")
+    check(spile("ask", "--transcript=/no/dir/x", "pipe: cat", "x"), b"", 125, b"'/no/dir/x' can't be written: No such file")

@@ -65,7 +65,7 @@ static void converse(const char *endpoint, const spile_talk_options *options, st
 /* ------------------------------------------------------------------------------ peers */
 
 static void run_pipe(struct outcome *outcome) {
-    converse("pipe: cat", TALK_OPTIONS(.encoding = "latin-1"), outcome);
+    converse("pipe: cat", TALK_OPTIONS(.encoding = "latin-1", .transcript = in_scratch("transcript")), outcome);
 }
 
 static void run_pty(struct outcome *outcome) {

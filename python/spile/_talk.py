@@ -97,6 +97,8 @@ def options_of(
     terminal_echo: bool = False,
     env: Environment | None = None,
     cwd: str | os.PathLike[str] | None = None,
+    transcript: str | os.PathLike[str] | None = None,
+    transcript_json: bool = False,
 ) -> tuple[str, tuple[Any, ...]]:
     text, argv = endpoint_text(endpoint, terminal)
     return text, (
@@ -106,7 +108,12 @@ def options_of(
          choice("rts", rts, SWITCH)),
         (argv, env_strings(env), 0, None if cwd is None else os.fspath(cwd), size[0], size[1], terminal_echo),
         (prompt, choice("echo", echo, ECHO), nanoseconds(resync, "resync")),
+        (None if transcript is None else os.fspath(transcript), transcript_json),
     )
+
+
+def transcript_error(info: tuple[int, ...]) -> OSError | None:
+    return OSError(-info[12], f"{os.strerror(-info[12])}: {info[13]} entries are missing") if info[12] else None
 
 
 def patterns(value: Patterns) -> tuple[str, ...]:
@@ -161,7 +168,7 @@ class Talk(io.TextIOBase):
         self._pending: list[str] = []
         self._held = ""
         self._raw: _spile.Talk | None = None
-        self._last_info = (0,) * 12
+        self._last_info: tuple[int, ...] = (0,) * 14
         patience(timeout, "timeout")
         self.timeout = timeout
         self._encoding = str(options.get("encoding", "utf-8"))
@@ -415,6 +422,11 @@ class Talk(io.TextIOBase):
         """Of a program."""
         return self._info()[8] or None
 
+    @property
+    def transcript_error(self) -> OSError | None:
+        """Why entries are missing in the transcript."""
+        return transcript_error(self._info())
+
     # ---------------------------------------------------------------------------------------------- what it is
 
     @property
@@ -532,6 +544,9 @@ def open(endpoint: Endpoint, *, timeout: float | None = None, **options: Any) ->
         cooked, lock: of a terminal: its modes stay as they are; it is locked.
         baud, bits, stop, parity, flow, dtr, rts, hupcl: of a serial port.
         terminal: a program given as words runs on a terminal, else on pipes.
+        transcript: a file that gets both directions with their times, appended; where it takes nothing, the talk goes on, and
+            `transcript_error` says why.
+        transcript_json: it gets a JSON object a line.
         size, terminal_echo, env, cwd: of a program: its terminal's columns and rows, whether it echoes, its environment and
             directory.
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from . import _spile
 from ._async import _Hub, _hub
 from ._errors import Info, TalkTimeoutError
-from ._talk import CLOSE_SECONDS, NEVER, WHOLE, Endpoint, Patterns, ask_options, decoding_error, new_raw, patience, raise_for
+from ._talk import CLOSE_SECONDS, NEVER, WHOLE, Endpoint, Patterns, ask_options, decoding_error, new_raw, patience, raise_for, transcript_error
 
 __all__ = ["AsyncTalk", "open_async"]
 
@@ -218,6 +218,11 @@ class AsyncTalk:
         """As `Talk.exit_status`."""
         info = self._raw.info()
         return None if not info[9] else info[10] if info[10] >= 0 else -info[11]
+
+    @property
+    def transcript_error(self) -> OSError | None:
+        """As `Talk.transcript_error`."""
+        return transcript_error(self._raw.info())
 
     @property
     def closed(self) -> bool:

@@ -15,6 +15,8 @@ uint64_t talk_keep_limit(const spile_talk *talk) {
 /* ------------------------------------------------------------------------------ in */
 
 static void in_ended(spile_talk *talk) {
+    if (!talk->in_ended)
+        transcript_event(talk->transcript, "ended", "");
     talk->in_ended = true;
     talk->news |= SPILE_TALK_ENDED;
 }
@@ -51,6 +53,8 @@ static void take_in(spile_talk *talk) {
     } else if (count == 0) {
         in_ended(talk);
     } else {
+        transcript_bytes(talk->transcript, RECORD_IN, in->data + in->end, (size_t)count);
+        transcript_flush(talk->transcript);
         in->end += (size_t)count;
         talk->bytes_in += (uint64_t)count;
         talk->arrived_ns = time_now_ns();
@@ -106,6 +110,7 @@ static void out_failed(spile_talk *talk, int result) {
     bool is_gone = result == -ECONNRESET || (result == -EIO && talk->channel.is_terminal);
     talk->out_error = is_gone ? -EPIPE : result;
     talk->out.start = talk->out.end; /* nobody takes it any more */
+    transcript_dropped(talk->transcript);
     buffer_trim(&talk->out);
 }
 
@@ -127,6 +132,7 @@ void channel_put_out(spile_talk *talk) {
         if (count < 0) {
             out_failed(talk, (int)count);
         } else {
+            transcript_bytes(talk->transcript, RECORD_OUT, data, (size_t)count);
             buffer_take(out, (size_t)count);
             talk->bytes_out += (uint64_t)count;
         }
@@ -135,6 +141,7 @@ void channel_put_out(spile_talk *talk) {
         buffer_trim(out);
         talk->news |= SPILE_TALK_WRITTEN;
     }
+    transcript_flush(talk->transcript);
     end_out(talk);
 }
 
@@ -212,6 +219,8 @@ void channel_stop(spile_talk *talk) {
 
 void channel_tell(spile_talk *talk) {
     unsigned news = TAKE(talk->news, 0u);
+    if (talk->transcript && TAKE(talk->transcript->is_news, false))
+        news |= SPILE_TALK_UNRECORDED;
     if (news && talk->options.told)
         talk->options.told(talk->options.user, talk, news);
 }

@@ -267,6 +267,14 @@ static void failed(struct proc *proc, enum proc_stage stage, int number) {
     fail(child, -number, error);
 }
 
+static void note_exit(spile_talk *talk) {
+    char status[32];
+    bool is_killed = WIFSIGNALED(talk->status);
+    snprintf(status, sizeof(status), is_killed ? "by signal %d" : "with status %d",
+             is_killed ? WTERMSIG(talk->status) : WEXITSTATUS(talk->status));
+    transcript_event(talk->transcript, "exited", status);
+}
+
 static void exited(struct proc *proc, int status, const struct proc_usage *usage, bool alone) {
     struct talk_child *child = CONTAINER_OF(proc, struct talk_child, proc);
     (void)usage;
@@ -278,6 +286,7 @@ static void exited(struct proc *proc, int status, const struct proc_usage *usage
     talk->has_exited = true;
     talk->status = status;
     talk->news |= SPILE_TALK_EXITED;
+    note_exit(talk);
     channel_tell(talk);
 }
 

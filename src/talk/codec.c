@@ -353,7 +353,7 @@ static bool encode_character(struct codec *codec, const char *text, int length, 
 /* A run of text that holds no line's end. Returns how many bytes were done before one that can't be. */
 static size_t encode_run(struct codec *codec, const char *text, size_t size, struct text *bytes) {
     size_t place = 0;
-    if (codec->kind == CODEC_UTF8 && codec->errors != SPILE_TALK_STRICT) {
+    if (codec_writes_utf8(codec)) {
         text_add(bytes, text, size); /* as it is, whatever it is */
         return size;
     }

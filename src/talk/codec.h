@@ -44,6 +44,10 @@ struct codec_job {
 int codec_decode(struct codec *codec, struct codec_job *job, struct text *text);
 /* Whether all of it is text as it stands: UTF-8 and nothing to be replaced. */
 bool codec_is_plain(const struct codec *codec, const char *data, size_t size);
+/* Whether what is written needs no look: UTF-8, whatever it is. */
+static inline bool codec_writes_utf8(const struct codec *codec) {
+    return codec->kind == CODEC_UTF8 && codec->errors != SPILE_TALK_STRICT;
+}
 /* The bytes of one well-formed character at the start, 0 where there is none, -1 where it is only begun. */
 int utf8_length(const char *data, size_t size);
 

@@ -68,6 +68,7 @@ void talk_fail(spile_talk *talk, spile_error *error) {
     bool was_opening = talk->state == SPILE_TALK_STATE_OPENING;
     talk->error = error;
     talk->out_error = -EPIPE;
+    transcript_event(talk->transcript, "failed", error ? error->message : strerror(ENOMEM));
     talk->news |= SPILE_TALK_FAILED;
     talk_set_state(talk, SPILE_TALK_STATE_FAILED);
     if (was_opening)
@@ -108,6 +109,7 @@ static void after_fork(struct forkguard_node *node) {
     fd_close(channel->in_fd);
     channel->in_fd = channel->out_fd = -1;
     child_abandon(talk);
+    transcript_abandon(talk->transcript);
 }
 
 /* ------------------------------------------------------------------------------ opening */
@@ -124,6 +126,7 @@ int talk_opened(spile_talk *talk) {
     talk_set_state(talk, SPILE_TALK_STATE_OPEN);
     talk->news |= SPILE_TALK_OPENED;
     talk->arrived_ns = time_now_ns();
+    transcript_event(talk->transcript, "opened", talk->endpoint.text);
     return 0;
 }
 
@@ -135,7 +138,7 @@ static int check_options(const char *endpoint, const spile_talk_options *options
         return error_set(ret_error, SPILE_ERROR_USAGE, EINVAL, "an option has a value that it can't have");
     if (options->standard_error == SPILE_STDIO_CAPTURE)
         return error_set(ret_error, SPILE_ERROR_USAGE, EINVAL, "standard error of a talk's program can't be captured");
-    if (options->message || options->reconnect || options->transcript)
+    if (options->message || options->reconnect)
         return error_set(ret_error, SPILE_ERROR_USAGE, EOPNOTSUPP, "that option is not there yet");
     return 0;
 }
@@ -205,6 +208,18 @@ static int copy_program(spile_talk *talk) {
     return 0;
 }
 
+static int begin_transcript(spile_talk *talk, spile_error **ret_error) {
+    spile_talk_options *options = &talk->options;
+    const char *path = TAKE_POINTER(options->transcript);
+    if (!path)
+        return 0;
+    int result = transcript_open(&talk->transcript, path, options->transcript_json, options->encoding);
+    if (result >= 0 || result == -ENOMEM)
+        return result;
+    return error_set(ret_error, SPILE_ERROR_SYSTEM, -result, "the transcript '%s' can't be written: %s", path,
+                     result == -ENXIO ? "nobody reads that FIFO" : strerror(-result));
+}
+
 static void announce(struct loop_timer *timer) {
     channel_tell(CONTAINER_OF(timer, spile_talk, announce));
 }
@@ -217,6 +232,9 @@ static int begin(spile_talk *talk, const char *endpoint, spile_error **ret_error
         result = copy_texts(talk, ret_error);
     if (result >= 0)
         result = copy_program(talk);
+    if (result >= 0)
+        result = begin_transcript(talk, ret_error);
+    talk->writes_as_it_is = result >= 0 && codec_writes_utf8(&talk->codec) && strcmp(talk->eol, "\n") == 0;
     if (result >= 0 && !talk->options.loop) {
         result = loop_new_inner(&talk->loop);
         talk->owns_loop = result >= 0;
@@ -357,6 +375,8 @@ int spile_talk_close(spile_talk *talk, uint64_t timeout_ns, spile_error **ret_er
         while (spile_loop_step(talk->loop, NS_FOREVER) > 0)
             continue;
     talk_set_state(talk, SPILE_TALK_STATE_CLOSED);
+    transcript_settle(talk->transcript);
+    transcript_event(talk->transcript, "closed", "");
     return result == -EAGAIN ? -ETIMEDOUT : result;
 }
 
@@ -370,11 +390,13 @@ spile_talk *spile_talk_free(spile_talk *talk) {
     if (talk->owns_loop)
         spile_loop_free(talk->loop);
     forkguard_remove(&talk->guard);
+    talk->transcript = transcript_close(talk->transcript);
     spile_error_free(talk->error);
     codec_done(&talk->codec);
     buffer_done(&talk->in);
     buffer_done(&talk->out);
     text_done(&talk->text);
+    text_done(&talk->coded);
     ask_done(talk);
     endpoint_done(&talk->endpoint);
     strings_free(talk->argv);
@@ -411,6 +433,8 @@ int spile_talk_get_info(const spile_talk *talk, spile_talk_info *info) {
         .has_exited = talk->has_exited,
         .exit_status = talk->has_exited && WIFEXITED(talk->status) ? WEXITSTATUS(talk->status) : -1,
         .signal = talk->has_exited && WIFSIGNALED(talk->status) ? WTERMSIG(talk->status) : 0,
+        .transcript_error = talk->transcript ? talk->transcript->error : 0,
+        .entries_missing = talk->transcript ? talk->transcript->all_missing : 0,
     };
     return 0;
 }

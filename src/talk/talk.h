@@ -9,6 +9,7 @@
  *   codec.c, lines.c, buffer.c   bytes, lines and text
  *   read.c, write.c              what the caller reads and writes
  *   ask.c, question.c, reply.c   questions and their replies
+ *   transcript.c, record.c       what was said, in a file
  *
  * All of it runs in the thread that uses the talk, inside a step of its loop or between two. What happens is noted in
  * `news` and told at the very end of whatever the loop called (channel_tell), so that the caller may free the talk
@@ -23,6 +24,7 @@
 #include "talk/codec.h"
 #include "talk/endpoint.h"
 #include "talk/lines.h"
+#include "talk/transcript.h"
 #include "talk/tty.h"
 
 struct talk_child;
@@ -47,6 +49,7 @@ struct spile_talk {
     struct endpoint endpoint;
     spile_talk_options options; /* its strings are not the caller's any more */
     char *eol, *prompt, *cwd;
+    bool writes_as_it_is; /* text goes out with nothing changed */
     char **argv, **env;
 
     spile_loop *loop;
@@ -75,11 +78,13 @@ struct spile_talk {
     struct buffer in;  /* arrived and not read */
     struct buffer out; /* to be written */
     struct text text;  /* what was read last, decoded */
+    struct text coded; /* what is being written, encoded */
     const char *raw;   /* its bytes */
     size_t raw_size;
     uint64_t bytes_in, bytes_out, arrived_ns;
 
-    size_t line_out; /* bytes of a line that was written without its end */
+    size_t line_out;               /* bytes of a line that was written without its end */
+    struct transcript *transcript; /* or NULL */
 
     /* asking */
     struct talk_ask *asks; /* in turn; those that are done wait to be told */
@@ -152,7 +157,7 @@ int read_add_text(spile_talk *talk, size_t size, size_t skip, bool ends_line, st
 
 /* write.c */
 /* Queues a line, and writes what goes at once. */
-int write_queue_line(spile_talk *talk, const char *line, spile_error **ret_error);
+int write_queue_line(spile_talk *talk, const char *line, bool is_secret, spile_error **ret_error);
 /* Why nothing can be written any more. */
 int write_refuse(const spile_talk *talk, spile_error **ret_error);
 /* Whether a child's terminal shows what is typed. */

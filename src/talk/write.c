@@ -99,11 +99,11 @@ static int refuse_character(const spile_talk *talk, const char *text, size_t siz
 }
 
 /* Where a slice ends: not in the middle of a character. */
-static size_t slice_of(const char *text, size_t size) {
+static size_t slice_of(const char *text, size_t size, bool is_text) {
     if (size <= SLICE)
         return size;
     size_t end = SLICE;
-    while (end > SLICE - 4 && ((unsigned char)text[end] & 0xc0) == 0x80)
+    while (is_text && end > SLICE - 4 && ((unsigned char)text[end] & 0xc0) == 0x80)
         end--;
     return end;
 }
@@ -113,12 +113,23 @@ static int queue_bytes(spile_talk *talk, const char *data, size_t size) {
 }
 
 static int queue_text(spile_talk *talk, const char *text, size_t size, spile_error **ret_error) {
-    AUTO_TEXT bytes = {0};
+    struct text *bytes = &talk->coded;
     size_t bad;
-    int result = codec_encode(&talk->codec, text, size, talk->eol, &bytes, &bad);
+    if (talk->writes_as_it_is)
+        return queue_bytes(talk, text, size);
+    bytes->size = 0;
+    int result = codec_encode(&talk->codec, text, size, talk->eol, bytes, &bad);
     if (result == -EILSEQ)
         return refuse_character(talk, text, size, bad, ret_error);
-    return result < 0 ? result : queue_bytes(talk, bytes.data, bytes.size);
+    if (result >= 0)
+        result = queue_bytes(talk, bytes->data, bytes->size);
+    if (result < 0 || bytes->capacity > 4 * (size_t)SLICE)
+        text_done(bytes);
+    return result;
+}
+
+static int queue(spile_talk *talk, const char *data, size_t size, bool is_text, spile_error **ret_error) {
+    return is_text ? queue_text(talk, data, size, ret_error) : queue_bytes(talk, data, size);
 }
 
 /* A strict encoding must refuse before anything is written. */
@@ -131,22 +142,34 @@ static int check_text(spile_talk *talk, const char *text, size_t size, spile_err
     return result == -EILSEQ ? refuse_character(talk, text, size, bad, ret_error) : result;
 }
 
-/* Bytes of `data` that were taken; *ret_result is why it was not all, or why not all of it is out. */
-static size_t write_slices(spile_talk *talk, const char *data, size_t size, bool is_text, struct talk_wait *wait,
-                           int *ret_result, spile_error **ret_error) {
+/* What is written. */
+struct writing {
+    const char *data;
+    size_t size;
+    bool is_text, is_line; /* as bytes otherwise; its end is still to be added */
+};
+
+/* Bytes that were taken; *ret_result is why it was not all, or why not all of it is out. */
+static size_t write_slices(spile_talk *talk, const struct writing *writing, struct talk_wait *wait, int *ret_result,
+                           spile_error **ret_error) {
+    const char *data = writing->data;
+    const size_t size = writing->size;
+    const bool is_text = writing->is_text;
     const size_t limit = wait->until_ns ? QUEUE_MAX / 4 : QUEUE_MAX;
     size_t done = 0;
     int result = wait->until_ns && buffer_size(&talk->out) > 0 ? drain(talk, wait, 0, ret_error) : 0;
     while (done < size && result >= 0) {
-        const size_t slice = is_text ? slice_of(data + done, size - done) : MIN(size - done, (size_t)SLICE);
+        const size_t slice = slice_of(data + done, size - done, is_text);
         if (buffer_size(&talk->out) + slice > limit)
             result = drain(talk, wait, limit / 2, ret_error);
         if (result >= 0)
-            result = is_text ? queue_text(talk, data + done, slice, ret_error) : queue_bytes(talk, data + done, slice);
+            result = queue(talk, data + done, slice, is_text, ret_error);
         if (result < 0)
             break;
         done += slice;
     }
+    if (result >= 0 && writing->is_line)
+        result = queue_text(talk, "\n", 1, ret_error);
     if (result >= 0)
         result = drain(talk, wait, 0, ret_error);
     *ret_result = result == -EAGAIN && done == size ? 0 : result; /* it is queued, and nobody wanted to wait */
@@ -154,31 +177,33 @@ static size_t write_slices(spile_talk *talk, const char *data, size_t size, bool
 }
 
 /* *ret_result as above. */
-static ssize_t write_any(spile_talk *talk, const char *data, size_t size, bool is_text, struct talk_wait *wait,
-                         int *ret_result, spile_error **ret_error) {
+static ssize_t write_any(spile_talk *talk, const struct writing *writing, struct talk_wait *wait, int *ret_result,
+                         spile_error **ret_error) {
+    const char *data = writing->data;
+    const size_t size = writing->size;
     size_t line_open = 0;
     int result = data || !size ? check(talk, ret_error) : -EINVAL;
     if (result >= 0)
         result = check_lines(talk, data, size, &line_open, ret_error);
-    if (result >= 0 && is_text)
+    if (result >= 0 && writing->is_text)
         result = check_text(talk, data, size, ret_error);
     if (result >= 0 && wait->until_ns && loop_is_stepping(talk->loop))
         result = -EBUSY;
     if (result < 0)
         return result;
-    talk->line_out = line_open;
-    return (ssize_t)write_slices(talk, data, size, is_text, wait, ret_result, ret_error);
+    talk->line_out = writing->is_line ? 0 : line_open;
+    return (ssize_t)write_slices(talk, writing, wait, ret_result, ret_error);
 }
 
 /* As write(2): what was taken counts, and only where nothing was the reason does. */
-static ssize_t write_counted(spile_talk *talk, const char *data, size_t size, bool is_text, uint64_t timeout_ns,
+static ssize_t write_counted(spile_talk *talk, const struct writing *writing, uint64_t timeout_ns,
                              spile_error **ret_error) {
     spile_error *error = NULL;
     int result = talk_check(talk);
     if (result < 0)
         return result;
     struct talk_wait wait = talk_wait_begin(talk, timeout_ns);
-    ssize_t done = write_any(talk, data, size, is_text, &wait, &result, ret_error ? &error : NULL);
+    ssize_t done = write_any(talk, writing, &wait, &result, ret_error ? &error : NULL);
     bool is_gone = result < 0 && talk->out_error; /* what was taken is lost */
     if (done >= 0 && result < 0 && (done == 0 || is_gone))
         done = result;
@@ -190,24 +215,20 @@ static ssize_t write_counted(spile_talk *talk, const char *data, size_t size, bo
 
 ssize_t spile_talk_write(spile_talk *talk, const char *text, size_t size, uint64_t timeout_ns,
                          spile_error **ret_error) {
-    return write_counted(talk, text, size, true, timeout_ns, ret_error);
+    return write_counted(talk, &(struct writing){.data = text, .size = size, .is_text = true}, timeout_ns, ret_error);
 }
 
 ssize_t spile_talk_write_bytes(spile_talk *talk, const void *data, size_t size, uint64_t timeout_ns,
                                spile_error **ret_error) {
-    return write_counted(talk, data, size, false, timeout_ns, ret_error);
+    return write_counted(talk, &(struct writing){.data = data, .size = size}, timeout_ns, ret_error);
 }
 
 static int write_line(spile_talk *talk, const char *line, struct talk_wait *wait, spile_error **ret_error) {
-    AUTO_TEXT text = {0};
     int result = 0;
     if (!line)
         return -EINVAL;
-    text_puts(&text, line);
-    text_add(&text, "\n", 1);
-    if (text.failed)
-        return -ENOMEM;
-    ssize_t done = write_any(talk, text.data, text.size, true, wait, &result, ret_error);
+    const struct writing writing = {.data = line, .size = strlen(line), .is_text = true, .is_line = true};
+    ssize_t done = write_any(talk, &writing, wait, &result, ret_error);
     return done < 0 ? (int)done : result;
 }
 
@@ -229,6 +250,15 @@ bool write_may_echo(const spile_talk *talk) {
     return write_is_echoing(talk) || (talk->channel.is_master && talk->options.terminal_echo);
 }
 
+/* What is written from here on, up to end_secret, is masked in the transcript. */
+static int begin_secret(spile_talk *talk, const char *line) {
+    return line ? transcript_secret_begin(talk->transcript, line, talk->bytes_out + buffer_size(&talk->out)) : -EINVAL;
+}
+
+static void end_secret(spile_talk *talk) {
+    transcript_secret_end(talk->transcript, talk->bytes_out + buffer_size(&talk->out));
+}
+
 int spile_talk_write_secret(spile_talk *talk, const char *line, uint64_t timeout_ns, spile_error **ret_error) {
     int result = talk_check(talk);
     if (result < 0)
@@ -239,21 +269,38 @@ int spile_talk_write_secret(spile_talk *talk, const char *line, uint64_t timeout
         if (result < 0)
             return talk_timed_out(talk, result, "did not turn its echo off", ret_error);
     }
-    return write_line(talk, line, &wait, ret_error);
+    result = begin_secret(talk, line);
+    if (result < 0)
+        return result;
+    result = write_line(talk, line, &wait, ret_error);
+    end_secret(talk);
+    return result;
 }
 
-int write_queue_line(spile_talk *talk, const char *line, spile_error **ret_error) {
-    AUTO_TEXT text = {0};
+static int queue_line(spile_talk *talk, const char *line, spile_error **ret_error) {
+    const size_t size = strlen(line), before = buffer_size(&talk->out);
     size_t line_open = 0;
-    text_puts(&text, line);
-    text_add(&text, "\n", 1);
-    if (text.failed)
-        return -ENOMEM;
+    int result = check_lines(talk, line, size, &line_open, ret_error);
+    if (result >= 0)
+        result = queue_text(talk, line, size, ret_error);
+    if (result >= 0)
+        result = queue_text(talk, "\n", 1, ret_error);
+    if (result < 0) /* nothing of it is asked */
+        talk->out.end = talk->out.start + before;
+    else
+        talk->line_out = 0;
+    return result;
+}
+
+int write_queue_line(spile_talk *talk, const char *line, bool is_secret, spile_error **ret_error) {
     int result = check(talk, ret_error);
-    if (result >= 0)
-        result = check_lines(talk, text.data, text.size, &line_open, ret_error);
-    if (result >= 0)
-        result = queue_text(talk, text.data, text.size, ret_error);
+    if (result >= 0 && is_secret)
+        result = begin_secret(talk, line);
+    if (result < 0)
+        return result;
+    result = queue_line(talk, line, ret_error);
+    if (is_secret)
+        end_secret(talk);
     if (result < 0)
         return result;
     channel_put_out(talk);

@@ -282,3 +282,25 @@ def test_the_first_story():
                           timeout=120)
     assert done.stdout.splitlines()[:2] == ["HELLO AND AGAIN BYE"] * 2, done.stderr
     assert done.stdout.count("fails as told: ") == 4, done.stdout
+
+
+def test_transcript(tmp_path):
+    log = tmp_path / "log"
+    with spile.open("pipe: cat", transcript=log) as talk:
+        assert talk.ask("one") == "one"
+        assert talk.ask("hush", secret=True) == "hush"
+        assert talk.transcript_error is None
+    said = [line.split(" ", 1)[1] for line in log.read_text().splitlines()]
+    assert said[:5] == ["- opened: pipe: cat", r"> one\n", r"< one\n", r"> ***\n", r"< ***\n"]
+
+    async def main():
+        async with await spile.open_async("pipe: cat", transcript="/dev/full", transcript_json=True) as talk:
+            assert await talk.ask("x") == "x"
+            assert "No space left on device: 3 entries" in str(talk.transcript_error)
+
+    asyncio.run(main())
+    with spile.open("pipe: cat", transcript="/dev/full") as talk:
+        assert talk.ask("x") == "x"
+    assert isinstance(talk.transcript_error, OSError)
+    with pytest.raises(spile.TalkError, match="transcript '/no/dir/x' can't be written"):
+        spile.open("pipe: cat", transcript="/no/dir/x")
