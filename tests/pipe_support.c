@@ -12,6 +12,23 @@ pid_t spawn(const char *script, const char *first, const char *second) {
     return pid;
 }
 
+/* It begins only once both know its process: an output that is closed before may have ended. */
+static pid_t spawn_known(const char *script, spile_pipe *first, spile_pipe *second) {
+    char *whole = NULL;
+    int status;
+    ck_assert_int_ge(asprintf(&whole, "kill -STOP $$; %s", script), 0);
+    const char *first_path = start_pipe(first), *second_path = second ? start_pipe(second) : NULL;
+    pid_t pid = spawn(whole, first_path, second_path);
+    free(whole);
+    ck_assert_int_eq(waitpid(pid, &status, WUNTRACED), pid);
+    ck_assert(WIFSTOPPED(status));
+    ck_assert_int_eq(spile_pipe_set_process(first, pid), 0);
+    if (second)
+        ck_assert_int_eq(spile_pipe_set_process(second, pid), 0);
+    kill(pid, SIGCONT);
+    return pid;
+}
+
 int status_of(pid_t pid) {
     int status;
     ck_assert_int_eq(waitpid(pid, &status, 0), pid);
@@ -70,19 +87,15 @@ spile_pipe_info info_of(const spile_pipe *pipe) {
 
 /* The shell copies the first pipe into the second, both being served; both must end well. */
 void copy_through(spile_pipe *in, spile_pipe *out, const char *script) {
-    const char *in_path = start_pipe(in), *out_path = start_pipe(out);
-    pid_t pid = spawn(script, in_path, out_path);
-    ck_assert_int_eq(spile_pipe_set_process(in, pid), 0);
-    ck_assert_int_eq(spile_pipe_set_process(out, pid), 0);
+    pid_t pid = spawn_known(script, in, out);
     wait_well(in);
     wait_well(out);
     ck_assert_int_eq(status_of(pid), 0);
-    ck_assert_int_eq(access(in_path, F_OK), -1);
+    ck_assert_int_eq(access(spile_pipe_path(in), F_OK), -1);
 }
 
 void drain_one(spile_pipe *out, const char *script) {
-    pid_t pid = spawn(script, start_pipe(out), NULL);
-    ck_assert_int_eq(spile_pipe_set_process(out, pid), 0);
+    pid_t pid = spawn_known(script, out, NULL);
     wait_well(out);
     ck_assert_int_eq(status_of(pid), 0);
 }
