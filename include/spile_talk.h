@@ -15,7 +15,8 @@
  *
  *   1. spile_talk_open. A terminal is locked and made raw (and restored at the end), a socket connected, a child
  * started.
- *   2. spile_talk_write_line and spile_talk_read_line; or spile_talk_ask, which does both and keeps them in step.
+ *   2. spile_talk_write_line and spile_talk_read_line; or spile_talk_ask, which does both and keeps them in step; or
+ *      spile_talk_expect (spile_expect.h), which waits for one of several things.
  *   3. spile_talk_close, which waits until what was written is out and a child has ended; spile_talk_free.
  *
  * Text is UTF-8 on the caller's side, whatever the endpoint's encoding; it may hold NUL bytes. Lines are ended by LF,
@@ -317,4 +318,7 @@ SPILE_API int spile_talk_resize(spile_talk *talk, unsigned columns, unsigned row
 #ifdef __cplusplus
 }
 #endif
+
+/* Waiting for one of several things. */
+#include "spile_expect.h"
 #endif

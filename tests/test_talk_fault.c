@@ -28,7 +28,27 @@ static void note(struct outcome *outcome, int result, spile_error **error) {
     *error = spile_error_free(*error);
 }
 
-/* Opens it, asks a question, says a line and hears it, closes it. */
+/* Says something of which a part is expected. */
+static int expect_part(spile_talk *talk, struct outcome *outcome) {
+    static const spile_pattern parts[] = {{.kind = SPILE_PATTERN_LITERAL, .text = "no"},
+                                          {.kind = SPILE_PATTERN_LITERAL, .text = "never"},
+                                          {.kind = SPILE_PATTERN_REGEX, .text = "(\\d+)=\\w;"}};
+    spile_patterns *patterns = NULL;
+    spile_error *error = NULL;
+    spile_match match = {.size = sizeof(match)};
+    int result = spile_patterns_new(parts, 3, NULL, &patterns, &error);
+    if (result >= 0)
+        result = spile_talk_write_line(talk, "and 3=\xc3\xa4;", PATIENCE_S * NS_PER_SECOND, &error);
+    if (result >= 0)
+        result = spile_talk_expect(talk, patterns, NULL, PATIENCE_S * NS_PER_SECOND, &match, &error);
+    outcome->is_right &= result == 2 && match.group_count == 2 && match.groups[1].size == 1 && match.before.size == 4 &&
+                         match.text.size == 5;
+    note(outcome, result, &error);
+    spile_patterns_free(patterns);
+    return result;
+}
+
+/* Opens it, asks a question, says a line and hears it, and expects something, closes it. */
 static void converse(const char *endpoint, const spile_talk_options *options, struct outcome *outcome) {
     spile_talk *talk = NULL;
     spile_error *error = NULL;
@@ -57,6 +77,8 @@ static void converse(const char *endpoint, const spile_talk_options *options, st
         outcome->is_right &= result == SPILE_TALK_WHOLE && strcmp(text, "two") == 0;
         note(outcome, result == SPILE_TALK_NOTHING ? -ENODATA : result, &error);
     }
+    if (result >= 0)
+        (void)expect_part(talk, outcome);
     result = spile_talk_close(talk, PATIENCE_S * NS_PER_SECOND, &error);
     note(outcome, result, &error);
     spile_talk_free(talk);

@@ -169,6 +169,7 @@ static void moved(spile_talk *talk) {
         in_ended(talk);
     }
     ask_arrived(talk);
+    expect_arrived(talk);
     channel_tell(talk);
 }
 

@@ -305,6 +305,7 @@ void connect_done(struct talk_connect *connect, int result, spile_error *error) 
     spile_talk *talk = connect->talk;
     (void)settle(connect, result, error);
     ask_arrived(talk);
+    expect_arrived(talk);
     channel_tell(talk);
 }
 
@@ -313,6 +314,7 @@ static void deadline(struct loop_timer *timer) {
     spile_talk *talk = connect->talk;
     (void)fail_late(connect);
     ask_arrived(talk);
+    expect_arrived(talk);
     channel_tell(talk);
 }
 

@@ -6,10 +6,10 @@ enum { NOW_MAX = 64 << 20 }; /* what has arrived "now" ends somewhere, also wher
 
 /* ------------------------------------------------------------------------------ taking */
 
-static int refuse_text(spile_talk *talk, const char *data, const struct codec_job *job, spile_error **ret_error) {
+int read_refuse_text(const spile_talk *talk, const char *data, size_t size, spile_error **ret_error) {
     char shown[3 * 4 + 1] = "";
-    for (size_t i = 0; i < MIN(job->bad_bytes, (size_t)4); i++)
-        snprintf(shown + 3 * i, 4, " %02x", (unsigned)(unsigned char)data[job->bad_at + i]);
+    for (size_t i = 0; i < MIN(size, (size_t)4); i++)
+        snprintf(shown + 3 * i, 4, " %02x", (unsigned)(unsigned char)data[i]);
     return error_set(ret_error, SPILE_ERROR_TEXT, EILSEQ,
                      "'%s' sent bytes that are no text in %s:%s; they can be replaced or escaped", talk->endpoint.text,
                      talk->codec.name, shown);
@@ -22,14 +22,14 @@ static void show_plain(spile_talk *talk, size_t size, const char **ret_text, siz
     *ret_size = size;
 }
 
-static void note_raw(spile_talk *talk, size_t size) {
+void read_note_raw(spile_talk *talk, size_t size) {
     talk->raw = size ? buffer_start(&talk->in) : "";
     talk->raw_size = size;
 }
 
 int read_take_line(spile_talk *talk, size_t size, size_t end_size, const char **ret_text, size_t *ret_size,
                    spile_error **ret_error) {
-    note_raw(talk, size);
+    read_note_raw(talk, size);
     if (!talk->in.data) {
         *ret_text = "";
         *ret_size = 0;
@@ -47,7 +47,7 @@ int read_take_line(spile_talk *talk, size_t size, size_t end_size, const char **
             return result;
         }
         if (job.bad_bytes && talk->codec.errors == SPILE_TALK_STRICT) {
-            result = refuse_text(talk, data, &job, ret_error);
+            result = read_refuse_text(talk, data + job.bad_at, job.bad_bytes, ret_error);
             lines_take(&talk->lines, &talk->in, size + end_size, end_size > 0);
             return result;
         }
@@ -79,7 +79,7 @@ int read_add_text(spile_talk *talk, size_t size, size_t skip, bool ends_line, st
 
 /* ------------------------------------------------------------------------------ beginning and ending */
 
-static int begin(spile_talk *talk, const void *ret_text, const void *ret_size) {
+int read_begin(spile_talk *talk, const void *ret_text, const void *ret_size) {
     int result = ret_text && ret_size ? talk_check(talk) : -EINVAL;
     if (result < 0)
         return result;
@@ -93,13 +93,13 @@ static int begin(spile_talk *talk, const void *ret_text, const void *ret_size) {
 }
 
 /* More may be watched for, now that there is room. */
-static int finish(spile_talk *talk, int result) {
+int read_finish(spile_talk *talk, int result) {
     int update = channel_update(talk);
     return result < 0 || update >= 0 ? result : update;
 }
 
 /* Nothing more comes, and a failure is why. */
-static int is_failed(const spile_talk *talk, spile_error **ret_error) {
+int read_failure(const spile_talk *talk, spile_error **ret_error) {
     const spile_error *error = talk->error;
     if (!error || buffer_size(&talk->in) > 0)
         return 0;
@@ -108,7 +108,7 @@ static int is_failed(const spile_talk *talk, spile_error **ret_error) {
     return error_kind_errno(error->kind, error->number);
 }
 
-static bool is_over(const spile_talk *talk) {
+bool read_is_over(const spile_talk *talk) {
     return talk->in_ended || talk->state == SPILE_TALK_STATE_FAILED || talk->state == SPILE_TALK_STATE_CLOSED;
 }
 
@@ -133,7 +133,7 @@ static int check_line(const spile_talk *talk, size_t size, bool is_whole, spile_
 /* What there still is where nothing more comes. */
 static int read_rest(spile_talk *talk, const char **ret_text, size_t *ret_size, spile_error **ret_error) {
     const size_t size = buffer_size(&talk->in);
-    int result = is_failed(talk, ret_error);
+    int result = read_failure(talk, ret_error);
     if (result >= 0)
         result = read_take_line(talk, size, 0, ret_text, ret_size, ret_error);
     return result < 0 ? result : size ? SPILE_TALK_REST : SPILE_TALK_NOTHING;
@@ -142,7 +142,7 @@ static int read_rest(spile_talk *talk, const char **ret_text, size_t *ret_size, 
 int spile_talk_read_line(spile_talk *talk, uint64_t timeout_ns, const char **ret_text, size_t *ret_size,
                          spile_error **ret_error) {
     size_t size, end_size;
-    int result = begin(talk, ret_text, ret_size);
+    int result = read_begin(talk, ret_text, ret_size);
     if (result < 0)
         return result;
     struct talk_wait wait = talk_wait_begin(talk, timeout_ns);
@@ -153,9 +153,9 @@ int spile_talk_read_line(spile_talk *talk, uint64_t timeout_ns, const char **ret
             return result;
         if (is_whole) {
             result = read_take_line(talk, size, end_size, ret_text, ret_size, ret_error);
-            return finish(talk, result < 0 ? result : SPILE_TALK_WHOLE);
+            return read_finish(talk, result < 0 ? result : SPILE_TALK_WHOLE);
         }
-        if (is_over(talk))
+        if (read_is_over(talk))
             return read_rest(talk, ret_text, ret_size, ret_error);
         result = talk_wait_step(&wait, NS_FOREVER);
         if (result < 0)
@@ -190,12 +190,12 @@ static int try_text(spile_talk *talk, uint64_t least, uint64_t most, bool is_fin
         return 0;
     }
     if (is_strict && job.used == 0) {
-        note_raw(talk, job.bad_bytes);
-        result = refuse_text(talk, job.data, &job, ret_error);
+        read_note_raw(talk, job.bad_bytes);
+        result = read_refuse_text(talk, job.data + job.bad_at, job.bad_bytes, ret_error);
         lines_take(&talk->lines, &talk->in, job.bad_bytes, false);
         return result;
     }
-    note_raw(talk, job.used);
+    read_note_raw(talk, job.used);
     lines_take(&talk->lines, &talk->in, job.used, joins);
     *ret_size = talk->text.size;
     return 1;
@@ -217,10 +217,10 @@ static int take_in_now(spile_talk *talk) {
 /* 1: *ret_code is what to return; 0: wait. */
 static int look_for_text(spile_talk *talk, uint64_t least, uint64_t most, const char **ret_text, size_t *ret_size,
                          int *ret_code, spile_error **ret_error) {
-    bool is_final = is_over(talk);
+    bool is_final = read_is_over(talk);
     if (buffer_size(&talk->in) == 0 && least > 0 && !is_final)
         return 0;
-    int result = is_final ? is_failed(talk, ret_error) : 0;
+    int result = is_final ? read_failure(talk, ret_error) : 0;
     if (result >= 0)
         result = try_text(talk, least, most, is_final, ret_size, ret_error);
     if (result <= 0)
@@ -235,7 +235,7 @@ static int look_for_text(spile_talk *talk, uint64_t least, uint64_t most, const 
 
 int spile_talk_read(spile_talk *talk, uint64_t least, uint64_t most, uint64_t timeout_ns, const char **ret_text,
                     size_t *ret_size, spile_error **ret_error) {
-    int code, result = least > most ? -EINVAL : begin(talk, ret_text, ret_size);
+    int code, result = least > most ? -EINVAL : read_begin(talk, ret_text, ret_size);
     if (result >= 0 && least == 0)
         result = take_in_now(talk);
     if (result < 0)
@@ -244,7 +244,7 @@ int spile_talk_read(spile_talk *talk, uint64_t least, uint64_t most, uint64_t ti
     for (;;) {
         result = look_for_text(talk, least, most, ret_text, ret_size, &code, ret_error);
         if (result != 0)
-            return finish(talk, result < 0 ? result : code);
+            return read_finish(talk, result < 0 ? result : code);
         result = talk_wait_step(&wait, NS_FOREVER);
         if (result < 0)
             return talk_timed_out(talk, result, "sent no more text", ret_error);
@@ -267,9 +267,9 @@ static int take_as_text(spile_talk *talk, size_t size, size_t skip, bool ends_li
         text_done(&talk->text);
         return result;
     }
-    note_raw(talk, size);
+    read_note_raw(talk, size);
     if (job.bad_bytes && talk->codec.errors == SPILE_TALK_STRICT)
-        result = refuse_text(talk, job.data, &job, ret_error);
+        result = read_refuse_text(talk, job.data + job.bad_at, job.bad_bytes, ret_error);
     lines_take(&talk->lines, &talk->in, size + skip, ends_line);
     if (result < 0)
         return result;
@@ -289,11 +289,11 @@ static int read_until(spile_talk *talk, const struct delimiter *delimiter, uint6
             bool ends_line = delimiter->piece_count &&
                              delimiter->pieces[delimiter->piece_count - 1] == delimiter->bytes.size;
             result = take_as_text(talk, place, length, ends_line, ret_text, ret_size, ret_error);
-            return finish(talk, result < 0 ? result : SPILE_TALK_WHOLE);
+            return read_finish(talk, result < 0 ? result : SPILE_TALK_WHOLE);
         }
         const size_t size = buffer_size(&talk->in);
-        if (is_over(talk)) {
-            result = is_failed(talk, ret_error);
+        if (read_is_over(talk)) {
+            result = read_failure(talk, ret_error);
             if (result >= 0)
                 result = take_as_text(talk, size, 0, true, ret_text, ret_size, ret_error);
             return result < 0 ? result : size ? SPILE_TALK_REST : SPILE_TALK_NOTHING;
@@ -311,7 +311,7 @@ static int read_until(spile_talk *talk, const struct delimiter *delimiter, uint6
 int spile_talk_read_until(spile_talk *talk, const char *text, uint64_t timeout_ns, const char **ret_text,
                           size_t *ret_size, spile_error **ret_error) {
     struct delimiter delimiter;
-    int result = text && *text ? begin(talk, ret_text, ret_size) : -EINVAL;
+    int result = text && *text ? read_begin(talk, ret_text, ret_size) : -EINVAL;
     if (result >= 0)
         result = delimiter_init(&delimiter, &talk->codec, text);
     if (result < 0)
@@ -323,7 +323,7 @@ int spile_talk_read_until(spile_talk *talk, const char *text, uint64_t timeout_n
 
 int spile_talk_read_silence(spile_talk *talk, uint64_t silence_ns, uint64_t timeout_ns, const char **ret_text,
                             size_t *ret_size, spile_error **ret_error) {
-    int result = begin(talk, ret_text, ret_size);
+    int result = read_begin(talk, ret_text, ret_size);
     if (result < 0)
         return result;
     struct talk_wait wait = talk_wait_begin(talk, timeout_ns);
@@ -331,14 +331,14 @@ int spile_talk_read_silence(spile_talk *talk, uint64_t silence_ns, uint64_t time
     for (;;) {
         uint64_t quiet_at = time_add_ns(MAX(began, talk->arrived_ns), silence_ns);
         bool is_quiet = wait.was_stepped && time_now_ns() >= quiet_at;
-        if (is_quiet || is_over(talk)) {
+        if (is_quiet || read_is_over(talk)) {
             const size_t size = buffer_size(&talk->in);
-            bool is_ended = is_over(talk);
-            result = is_ended ? is_failed(talk, ret_error) : 0;
+            bool is_ended = read_is_over(talk);
+            result = is_ended ? read_failure(talk, ret_error) : 0;
             if (result >= 0)
                 result = take_as_text(talk, size, 0, true, ret_text, ret_size, ret_error);
             int code = !is_ended ? SPILE_TALK_WHOLE : size ? SPILE_TALK_REST : SPILE_TALK_NOTHING;
-            return finish(talk, result < 0 ? result : code);
+            return read_finish(talk, result < 0 ? result : code);
         }
         result = talk_wait_step(&wait, quiet_at);
         if (result < 0)
@@ -350,28 +350,28 @@ int spile_talk_read_silence(spile_talk *talk, uint64_t silence_ns, uint64_t time
 
 int spile_talk_read_bytes(spile_talk *talk, uint64_t least, uint64_t most, uint64_t timeout_ns, const void **ret_data,
                           size_t *ret_size, spile_error **ret_error) {
-    int result = least > most ? -EINVAL : begin(talk, ret_data, ret_size);
+    int result = least > most ? -EINVAL : read_begin(talk, ret_data, ret_size);
     if (result >= 0 && least == 0)
         result = take_in_now(talk);
     if (result < 0)
         return result;
     struct talk_wait wait = talk_wait_begin(talk, timeout_ns);
-    while (buffer_size(&talk->in) < MIN(least, talk_keep_limit(talk)) && !is_over(talk)) {
+    while (buffer_size(&talk->in) < MIN(least, talk_keep_limit(talk)) && !read_is_over(talk)) {
         result = talk_wait_step(&wait, NS_FOREVER);
         if (result < 0)
             return talk_timed_out(talk, result, "did not send so many bytes", ret_error);
     }
-    result = is_over(talk) ? is_failed(talk, ret_error) : 0;
+    result = read_is_over(talk) ? read_failure(talk, ret_error) : 0;
     if (result < 0)
         return result;
     const size_t size = (size_t)MIN((uint64_t)buffer_size(&talk->in), most);
-    note_raw(talk, size);
+    read_note_raw(talk, size);
     *ret_data = talk->raw;
     *ret_size = size;
     lines_take(&talk->lines, &talk->in, size, false);
-    if (size < least || (size == 0 && is_over(talk)))
+    if (size < least || (size == 0 && read_is_over(talk)))
         return size ? SPILE_TALK_REST : SPILE_TALK_NOTHING;
-    return finish(talk, SPILE_TALK_WHOLE);
+    return read_finish(talk, SPILE_TALK_WHOLE);
 }
 
 int spile_talk_bytes(const spile_talk *talk, const void **ret_data, size_t *ret_size) {

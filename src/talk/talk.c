@@ -93,6 +93,7 @@ static void woken(struct loop_user *user) {
 static void loop_ends(struct loop_user *user) {
     spile_talk *talk = CONTAINER_OF(user, spile_talk, loop_user);
     ask_cancel_all(talk);
+    expect_cancel_all(talk);
     talk_disconnect(talk);
     if (talk->state != SPILE_TALK_STATE_CLOSED)
         talk_set_state(talk, SPILE_TALK_STATE_CLOSED);
@@ -360,6 +361,7 @@ int spile_talk_close(spile_talk *talk, uint64_t timeout_ns, spile_error **ret_er
                        talk->endpoint.kind == ENDPOINT_STDIO;
     talk->wants_end |= !is_borrowed;
     ask_cancel_all(talk);
+    expect_cancel_all(talk);
     if (talk->state == SPILE_TALK_STATE_OPEN) {
         talk_set_state(talk, SPILE_TALK_STATE_CLOSING);
         channel_put_out(talk);
@@ -385,6 +387,7 @@ spile_talk *spile_talk_free(spile_talk *talk) {
         return NULL;
     if (!talk->is_dead && talk->loop) {
         ask_cancel_all(talk);
+        expect_cancel_all(talk);
         talk_disconnect(talk);
     }
     if (talk->owns_loop)
@@ -398,6 +401,7 @@ spile_talk *spile_talk_free(spile_talk *talk) {
     text_done(&talk->text);
     text_done(&talk->coded);
     ask_done(talk);
+    expect_done(talk);
     endpoint_done(&talk->endpoint);
     strings_free(talk->argv);
     strings_free(talk->env);

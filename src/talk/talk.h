@@ -10,6 +10,7 @@
  *   read.c, write.c              what the caller reads and writes
  *   ask.c, question.c, reply.c   questions and their replies
  *   transcript.c, record.c       what was said, in a file
+ *   expect.c, look.c, regex.c, view.c, patterns.c, automaton.c   waiting for one of several things
  *
  * All of it runs in the thread that uses the talk, inside a step of its loop or between two. What happens is noted in
  * `news` and told at the very end of whatever the loop called (channel_tell), so that the caller may free the talk
@@ -30,8 +31,9 @@
 struct talk_child;
 struct talk_connect;
 struct talk_ask;
+struct talk_expect;
 
-enum { TALK_NEW = 0, QUEUE_MAX = 1 << 20 };
+enum { TALK_NEW = 0, QUEUE_MAX = 1 << 20, BEHIND_MAX = 64 };
 
 /* One or two descriptors that are ours. */
 struct talk_channel {
@@ -41,6 +43,14 @@ struct talk_channel {
     bool is_terminal; /* what a hang-up says is an end */
     bool is_master;   /* of a child's terminal */
     struct loop_fd in, out;
+};
+
+/* The end of the text that an expect has taken, for what looks behind. */
+struct talk_behind {
+    uint64_t at; /* lines.taken behind it; else it is of no use any more */
+    size_t size;
+    bool is_bytes;
+    char text[BEHIND_MAX];
 };
 
 struct spile_talk {
@@ -92,6 +102,13 @@ struct spile_talk {
     struct text unasked;
     bool awaits_prompt; /* the first one */
     bool is_cancelling; /* no more questions */
+
+    /* expecting */
+    struct talk_expect *expects; /* in turn */
+    struct talk_expect *kept;    /* one that timed out, and may go on */
+    spile_span *groups;          /* of the last match */
+    struct talk_behind behind;
+
     pthread_mutex_t turn_mutex;
     pthread_cond_t turn_changed;
     struct ask_turn *turns; /* threads in turn, the first one asks */
@@ -148,6 +165,17 @@ void channel_take_now(spile_talk *talk);
 uint64_t talk_keep_limit(const spile_talk *talk);
 
 /* read.c */
+/* Begins a reading function: what the last one handed out is gone. */
+int read_begin(spile_talk *talk, const void *ret_text, const void *ret_size);
+/* More may be watched for, now that there is room. Returns `result`, or why not. */
+int read_finish(spile_talk *talk, int result);
+/* Nothing more comes. */
+bool read_is_over(const spile_talk *talk);
+/* Nothing is left, and a failure is why. */
+int read_failure(const spile_talk *talk, spile_error **ret_error);
+/* What spile_talk_bytes hands out. */
+void read_note_raw(spile_talk *talk, size_t size);
+int read_refuse_text(const spile_talk *talk, const char *data, size_t size, spile_error **ret_error);
 /* Takes the line that lines_find found and decodes it; a view in `talk->text` or in the buffer. */
 int read_take_line(spile_talk *talk, size_t size, size_t end_size, const char **ret_text, size_t *ret_size,
                    spile_error **ret_error);
@@ -172,3 +200,9 @@ void ask_done(spile_talk *talk);
 void ask_arrived(spile_talk *talk);
 /* Ends all questions, and tells who asked; no more are taken. */
 void ask_cancel_all(spile_talk *talk);
+
+/* expect.c */
+void expect_arrived(spile_talk *talk);
+/* Ends all of them, and tells who waits. */
+void expect_cancel_all(spile_talk *talk);
+void expect_done(spile_talk *talk);
