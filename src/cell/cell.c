@@ -217,18 +217,18 @@ static void tell_released(struct cell *cell, bool keep) {
     owner->released(owner);
 }
 
-/* What a supervisor that was killed could not take away. */
-static void remove_groups(struct cell *cell) {
-    for (size_t i = 0; i < ARRAY_SIZE(cell->groups); i++)
-        if (cell->groups[i][0])
-            cgroup_remove_path(cell->groups[i]);
+static void on_keeper_gone(struct loop_fd *source, uint32_t events) {
+    (void)events;
+    struct cell *cell = CONTAINER_OF(source, struct cell, source);
+    cell_remove_groups(cell);
+    tell_released(cell, false);
 }
 
 static void on_supervisor_gone(struct loop_fd *source, uint32_t events) {
-    (void)events;
     struct cell *cell = CONTAINER_OF(source, struct cell, source);
-    remove_groups(cell);
-    tell_released(cell, false);
+    loop_fd_remove(source);
+    if (cell->keeper < 0 || loop_fd_add(cell->loop, source, cell->keeper, EPOLLIN, on_keeper_gone) < 0)
+        on_keeper_gone(source, events);
 }
 
 /* The end of a broken cell. True: it is over; false: on_supervisor_gone tells. */
@@ -238,7 +238,7 @@ static bool end_broken(struct cell *cell) {
         (void)sys_unlinkat(AT_FDCWD, cell->path, AT_REMOVEDIR);
     }
     if (cell->pidfd < 0) {
-        remove_groups(cell);
+        cell_remove_groups(cell);
         return true;
     }
     /* Killed, it takes its whole namespace along, and is seen to be dead only after that. */
@@ -545,8 +545,7 @@ static void on_reset_overdue(struct loop_timer *timer) {
 
 static int release_supervised(struct cell *cell) {
     bool is_used = cell->state == CELL_READY || cell->state == CELL_LIMITING;
-    /* Control groups are gone only once it has answered. */
-    bool is_clean = cell->is_clean && !cell->procs && !cell->groups[0][0];
+    bool is_clean = cell->is_clean && !cell->procs;
     int result = is_used ? cell_request(cell, WIRE_RESET) : 0;
     if (result >= 0 && is_clean) {
         loop_fd_remove(&cell->source);

@@ -4,6 +4,8 @@
 #include "cell/cgroup.h"
 #include "cell/tree.h"
 
+#include <sys/random.h>
+
 enum { REMOVE_TRIES = 50, REMOVE_WAIT_MS = 2 };
 
 static const struct {
@@ -30,13 +32,15 @@ static int read_whole(int directory, const char *path, struct text *text) {
     }
 }
 
-static int write_number(int directory, const char *path, uint64_t value) {
+/* A limit; `none` is what takes it away. */
+static int write_limit(int directory, const char *path, uint64_t value, const char *none) {
     char digits[24];
     AUTO_FD fd = sys_openat(directory, path, O_WRONLY, 0);
     if (fd < 0)
         return fd;
     snprintf(digits, sizeof(digits), "%llu", (unsigned long long)value);
-    return sys_write_control(fd, digits, strlen(digits));
+    const char *text = value ? digits : none;
+    return sys_write_control(fd, text, strlen(text));
 }
 
 /* The number alone in a file, or behind a word of it; 0 where it is not there. */
@@ -145,22 +149,44 @@ static void remove_stale(const char *base) {
     (void)closedir(list);
 }
 
+/* The first character last: whoever finds it finds all. */
+static void write_note(struct cgroup *cgroup) {
+    if (!cgroup->note)
+        return;
+    __atomic_store_n(cgroup->note, '\0', __ATOMIC_RELEASE);
+    if (cgroup->path[0] == '\0')
+        return;
+    memcpy(cgroup->note + 1, cgroup->path + 1, strlen(cgroup->path + 1) + 1);
+    __atomic_store_n(cgroup->note, cgroup->path[0], __ATOMIC_RELEASE);
+}
+
 static void cgroup_close(struct cgroup *cgroup) {
     fd_close(TAKE_FD(cgroup->procs));
     fd_close(TAKE_FD(cgroup->fd));
     cgroup->path[0] = '\0';
+    write_note(cgroup);
 }
 
-static int cgroup_make(struct cgroup *cgroup, const char *base) {
+static int choose_name(cgroup_path path, const char *base) {
+    unsigned number;
+    if (getrandom(&number, sizeof(number), 0) != sizeof(number))
+        number = (unsigned)time_now_ns();
+    return snprintf(path, CGROUP_PATH_SIZE, "%s/" TREE_NAME_START "%06x", base, number & 0xffffff) < CGROUP_PATH_SIZE
+               ? 0
+               : -ENAMETOOLONG;
+}
+
+static int cgroup_make(struct cgroup *cgroup, const char *base, char *note) {
     enum { ATTEMPTS = 16 };
     int result = -EEXIST;
-    *cgroup = (struct cgroup){.fd = -1, .procs = -1};
+    *cgroup = (struct cgroup){.fd = -1, .procs = -1, .note = note};
     remove_stale(base);
     for (int attempt = 0; attempt < ATTEMPTS && (result == -EEXIST || result == -EAGAIN); attempt++) {
-        if (snprintf(cgroup->path, sizeof(cgroup->path), "%s/" TREE_NAME_START "XXXXXX", base) >=
-            (int)sizeof(cgroup->path))
-            return -ENAMETOOLONG;
-        result = sys_mkdtemp(cgroup->path);
+        result = choose_name(cgroup->path, base);
+        if (result < 0)
+            break;
+        write_note(cgroup); /* before there is something that could stay */
+        result = sys_mkdirat(AT_FDCWD, cgroup->path, 0700);
         if (result < 0)
             continue;
         result = directory_claim(AT_FDCWD, cgroup->path, &cgroup->fd);
@@ -205,7 +231,7 @@ static unsigned handed_on(const char *base, unsigned wanted) {
 /* Version 2: a group can be made for a controller only where the parent hands it on, which one with processes of its
  * own does not. So beside or above the host's own, as near as it may be; who may move processes at the place where
  * both meet may move them from the one to the other. */
-static unsigned make_unified(struct cgroup *cgroup, unsigned wanted, struct cgroup_refusals *refusals) {
+static unsigned make_unified(struct cgroup *cgroup, unsigned wanted, char *note, struct cgroup_refusals *refusals) {
     struct place place;
     char base[2 * PATH_MAX], procs[2 * PATH_MAX + 16];
     if (!place_find(NULL, &place))
@@ -217,7 +243,7 @@ static unsigned make_unified(struct cgroup *cgroup, unsigned wanted, struct cgro
         snprintf(procs, sizeof(procs), "%s/cgroup.procs", base);
         int result = have ? sys_faccessat(AT_FDCWD, procs, W_OK, AT_EACCESS) : -ENOENT;
         if (result >= 0)
-            result = cgroup_make(cgroup, base);
+            result = cgroup_make(cgroup, base, note);
         if (result >= 0) {
             cgroup->controllers = have;
             cgroup->is_unified = true;
@@ -232,13 +258,13 @@ static unsigned make_unified(struct cgroup *cgroup, unsigned wanted, struct cgro
     }
 }
 
-static unsigned make_legacy(struct cgroup *cgroup, size_t index, struct cgroup_refusals *refusals) {
+static unsigned make_legacy(struct cgroup *cgroup, size_t index, char *note, struct cgroup_refusals *refusals) {
     struct place place;
     char base[2 * PATH_MAX];
     if (!place_find(controllers[index].name, &place))
         return 0;
     snprintf(base, sizeof(base), "%s%s", place.mount, strcmp(place.own, "/") == 0 ? "" : place.own);
-    int result = cgroup_make(cgroup, base);
+    int result = cgroup_make(cgroup, base, note);
     if (result < 0) {
         refuse(refusals, controllers[index].bit, result, "making a control group in", base);
         return 0;
@@ -246,38 +272,49 @@ static unsigned make_legacy(struct cgroup *cgroup, size_t index, struct cgroup_r
     return cgroup->controllers = controllers[index].bit;
 }
 
-unsigned cgroups_make(struct cgroups *cgroups, unsigned wanted, struct cgroup_refusals *ret_refusals) {
-    unsigned have = 0;
-    *cgroups = (struct cgroups){.killed = -1};
-    *ret_refusals = (struct cgroup_refusals){0};
+static char *next_note(const struct cgroups *cgroups) {
+    return cgroups->notes ? cgroups->notes[cgroups->count] : NULL;
+}
+
+static void make_all(struct cgroups *cgroups, unsigned wanted) {
+    *cgroups = (struct cgroups){.killed = -1, .tried = wanted, .notes = cgroups->notes};
     for (size_t i = 0; i < ARRAY_SIZE(controllers); i++)
-        refuse(ret_refusals, wanted & controllers[i].bit, -EOPNOTSUPP,
+        refuse(&cgroups->refusals, wanted & controllers[i].bit, -EOPNOTSUPP,
                "finding a control group that can be used and has the controller", controllers[i].name);
-    have |= make_unified(&cgroups->items[0], wanted, ret_refusals);
-    cgroups->count += have != 0;
+    cgroups->have = make_unified(&cgroups->items[0], wanted, next_note(cgroups), &cgroups->refusals);
+    cgroups->count += cgroups->have != 0;
     for (size_t i = 0; i < ARRAY_SIZE(controllers); i++) {
-        if (!(wanted & ~have & controllers[i].bit))
+        if (!(wanted & ~cgroups->have & controllers[i].bit))
             continue;
-        unsigned made = make_legacy(&cgroups->items[cgroups->count], i, ret_refusals);
-        have |= made;
+        unsigned made = make_legacy(&cgroups->items[cgroups->count], i, next_note(cgroups), &cgroups->refusals);
+        cgroups->have |= made;
         cgroups->count += made != 0;
     }
-    return have;
 }
 
 /* ------------------------------------------------------------------------------------------------------- using */
 
-static int limit_memory(const struct cgroup *cgroup, uint64_t bytes) {
-    int result = write_number(cgroup->fd, cgroup->is_unified ? "memory.max" : "memory.limit_in_bytes", bytes);
-    if (result < 0)
+/* The limit with swap is never below the one without, so it goes out of the way first. A limit of memory that lets it
+ * go to swap is none; kernels without swap have no such file. */
+static int limit_legacy_memory(const struct cgroup *cgroup, uint64_t bytes) {
+    static const char with_swap[] = "memory.memsw.limit_in_bytes";
+    if (cgroup->memory_bytes)
+        (void)write_limit(cgroup->fd, with_swap, 0, "-1");
+    int result = write_limit(cgroup->fd, "memory.limit_in_bytes", bytes, "-1");
+    if (result < 0 || !bytes)
         return result;
-    /* A limit of memory that lets it go to swap is none; kernels without swap have no such file. */
-    result = cgroup->is_unified ? write_number(cgroup->fd, "memory.swap.max", 0)
-                                : write_number(cgroup->fd, "memory.memsw.limit_in_bytes", bytes);
+    result = write_limit(cgroup->fd, with_swap, bytes, "-1");
+    return result == -ENOENT ? 0 : result;
+}
+
+static int limit_unified_memory(const struct cgroup *cgroup, uint64_t bytes) {
+    int result = write_limit(cgroup->fd, "memory.max", bytes, "max");
+    if (result >= 0 && bytes)
+        result = write_limit(cgroup->fd, "memory.swap.max", 0, "0");
     if (result < 0 && result != -ENOENT)
         return result;
-    if (cgroup->is_unified) /* all or none: half a pipeline is of no use. Since Linux 4.19. */
-        (void)write_number(cgroup->fd, "memory.oom.group", 1);
+    /* All or none: half a pipeline is of no use. Since Linux 4.19. */
+    (void)write_limit(cgroup->fd, "memory.oom.group", 1, "");
     return 0;
 }
 
@@ -296,40 +333,110 @@ static int watch_kills(struct cgroups *cgroups, const struct cgroup *cgroup) {
     return result;
 }
 
+static int limit_memory(struct cgroups *cgroups, struct cgroup *cgroup, uint64_t bytes) {
+    int result = 0;
+    if (bytes == cgroup->memory_bytes)
+        return 0;
+    result = cgroup->is_unified ? limit_unified_memory(cgroup, bytes) : limit_legacy_memory(cgroup, bytes);
+    if (result >= 0 && !cgroup->is_unified && cgroups->killed < 0)
+        result = watch_kills(cgroups, cgroup);
+    if (result >= 0)
+        cgroup->memory_bytes = bytes;
+    return result;
+}
+
+static int limit_processes(struct cgroup *cgroup, uint64_t processes) {
+    int result = processes == cgroup->processes ? 0 : write_limit(cgroup->fd, "pids.max", processes, "max");
+    if (result >= 0)
+        cgroup->processes = processes;
+    return result;
+}
+
 int cgroups_limit(struct cgroups *cgroups, uint64_t memory_bytes, uint64_t processes) {
     int result = 0;
     for (size_t i = 0; i < cgroups->count && result >= 0; i++) {
-        const struct cgroup *cgroup = &cgroups->items[i];
-        if (memory_bytes && cgroup->controllers & CGROUP_MEMORY)
-            result = limit_memory(cgroup, memory_bytes);
-        if (result >= 0 && memory_bytes && cgroup->controllers & CGROUP_MEMORY && !cgroup->is_unified)
-            result = watch_kills(cgroups, cgroup);
-        if (result >= 0 && processes && cgroup->controllers & CGROUP_PROCESSES)
-            result = write_number(cgroup->fd, "pids.max", processes);
+        struct cgroup *cgroup = &cgroups->items[i];
+        if (cgroup->controllers & CGROUP_MEMORY)
+            result = limit_memory(cgroups, cgroup, memory_bytes);
+        if (result >= 0 && cgroup->controllers & CGROUP_PROCESSES)
+            result = limit_processes(cgroup, processes);
     }
     return result;
 }
 
-void cgroups_note_shortage(struct cgroups *cgroups) {
+bool cgroups_note_shortage(struct cgroups *cgroups) {
     uint64_t count;
-    (void)sys_read(cgroups->killed, &count, sizeof(count));
-    cgroups->shortages++;
+    bool is_one = sys_read(cgroups->killed, &count, sizeof(count)) > 0;
+    cgroups->shortages += is_one;
+    return is_one;
+}
+
+static uint32_t memory_kills(const struct cgroup *cgroup) {
+    return (uint32_t)read_number(cgroup->fd, cgroup->is_unified ? "memory.events" : "memory.oom_control", "oom_kill");
+}
+
+static uint32_t processes_refused(const struct cgroup *cgroup) {
+    return (uint32_t)read_number(cgroup->fd, "pids.events", "max");
 }
 
 void cgroups_usage(const struct cgroups *cgroups, struct proc_usage *usage) {
     for (size_t i = 0; i < cgroups->count; i++) {
         const struct cgroup *cgroup = &cgroups->items[i];
-        if (cgroup->controllers & CGROUP_MEMORY) {
-            usage->memory_kills = (uint32_t)read_number(
-                cgroup->fd, cgroup->is_unified ? "memory.events" : "memory.oom_control", "oom_kill");
-            usage->memory_kills = MAX(usage->memory_kills, cgroups->shortages);
-            usage->memory_peak_bytes = read_number(
-                cgroup->fd, cgroup->is_unified ? "memory.peak" : "memory.max_usage_in_bytes", "");
-        }
-        if (cgroup->controllers & CGROUP_PROCESSES)
-            usage->processes_refused = (uint32_t)read_number(cgroup->fd, "pids.events", "max");
+        unsigned used = cgroup->controllers & cgroups->used;
+        if (used & CGROUP_MEMORY)
+            usage->memory_kills = MAX(memory_kills(cgroup) - cgroup->memory_kills, cgroups->shortages);
+        /* Of all leases so far: of one whose limit was higher, perhaps, but this one could not have more than its own.
+         */
+        if (usage->memory_kills > 0 && used & CGROUP_MEMORY)
+            usage->memory_peak_bytes = MIN(
+                read_number(cgroup->fd, cgroup->is_unified ? "memory.peak" : "memory.max_usage_in_bytes", ""),
+                cgroup->memory_bytes);
+        if (used & CGROUP_PROCESSES)
+            usage->processes_refused = processes_refused(cgroup) - cgroup->processes_refused;
     }
 }
+
+/* ------------------------------------------------------------------------------------------------------- keeping */
+
+/* Begins to count anew. False: memory of the lease before is still there, of results that somebody holds say, or
+ * processes are; a new group would have neither. */
+static bool cgroup_renew(struct cgroup *cgroup, uint64_t memory_bytes) {
+    enum { BYTES_MAX = 1 << 20, PART_MAX = 32 };
+    if (cgroup->controllers & CGROUP_MEMORY) {
+        uint64_t bytes = read_number(cgroup->fd, cgroup->is_unified ? "memory.current" : "memory.usage_in_bytes", "");
+        if (bytes > MIN((uint64_t)BYTES_MAX, (memory_bytes ? memory_bytes : UINT64_MAX) / PART_MAX))
+            return false;
+        cgroup->memory_kills = memory_kills(cgroup);
+    }
+    if (cgroup->controllers & CGROUP_PROCESSES) {
+        if (read_number(cgroup->fd, "pids.current", "") > 0)
+            return false;
+        cgroup->processes_refused = processes_refused(cgroup);
+    }
+    return true;
+}
+
+static bool renew_all(struct cgroups *cgroups, uint64_t memory_bytes) {
+    uint64_t count;
+    cgroups->shortages = 0;
+    if (cgroups->killed >= 0)
+        (void)sys_read(cgroups->killed, &count, sizeof(count));
+    for (size_t i = 0; i < cgroups->count; i++)
+        if (!cgroup_renew(&cgroups->items[i], memory_bytes))
+            return false;
+    return true;
+}
+
+unsigned cgroups_get(struct cgroups *cgroups, unsigned wanted, uint64_t memory_bytes) {
+    if (wanted & ~cgroups->tried || !renew_all(cgroups, memory_bytes)) {
+        unsigned all = wanted | cgroups->tried;
+        cgroups_remove(cgroups);
+        make_all(cgroups, all);
+    }
+    return cgroups->used = cgroups->have & wanted;
+}
+
+/* ------------------------------------------------------------------------------------------------------- removing */
 
 void cgroup_remove_path(const char *path) {
     /* A process that has just been killed may still be on its way out of it. */
@@ -348,4 +455,5 @@ void cgroups_remove(struct cgroups *cgroups) {
         cgroup_remove_path(cgroup->path);
         cgroup_close(cgroup);
     }
+    cgroups->tried = cgroups->have = cgroups->used = 0;
 }

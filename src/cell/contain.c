@@ -150,8 +150,8 @@ static int contain_inside(const char *directory, bool in_user_namespace, uid_t u
     return contain_set_up(directory, mountpoint, ret_root, failure);
 }
 
-int contain_enter(const char *directory, bool in_user_namespace, struct mountpoint *mountpoint, int *ret_root,
-                  struct contain_failure *ret_failure) {
+int contain_enter(const char *directory, bool in_user_namespace, const struct keeper *keeper,
+                  struct mountpoint *mountpoint, int *ret_root, struct contain_failure *ret_failure) {
     uid_t user = geteuid();
     gid_t group = getegid();
     int report[2];
@@ -181,7 +181,7 @@ int contain_enter(const char *directory, bool in_user_namespace, struct mountpoi
         size = read(report[0], ret_failure, sizeof(*ret_failure));
     while (size < 0 && errno == EINTR);
     if (size == 0)
-        _exit(0); /* the new process lives by itself */
+        keeper_keep(keeper, pid);
     fd_close(report[0]);
     while (waitpid(pid, NULL, __WALL) < 0 && errno == EINTR)
         ;

@@ -1,7 +1,7 @@
 /* The namespaces of a cell, and the file system in memory that only they see. */
 #pragma once
 
-#include "base/util.h"
+#include "cell/keeper.h"
 
 #include <limits.h>
 #include <sys/statfs.h>
@@ -26,9 +26,10 @@ struct contain_failure {
 };
 
 /* Makes a process in namespaces of its own and returns there, with 0, once its root is mounted and *ret_root open. The
- * calling process does not return then, it exits. Returns -errno in the calling process where something is refused. */
-int contain_enter(const char *directory, bool in_user_namespace, struct mountpoint *mountpoint, int *ret_root,
-                  struct contain_failure *ret_failure);
+ * calling process does not return then, it becomes the keeper. Returns -errno in the calling process where something is
+ * refused. */
+int contain_enter(const char *directory, bool in_user_namespace, const struct keeper *keeper,
+                  struct mountpoint *mountpoint, int *ret_root, struct contain_failure *ret_failure);
 /* A fresh file system at the mountpoint, over nothing. */
 int mountpoint_mount(struct mountpoint *mountpoint, int *ret_root);
 int mountpoint_limit(struct mountpoint *mountpoint, uint64_t bytes);

@@ -166,13 +166,12 @@ static void look_at_shared_memory(struct machine_finding *finding) {
 }
 
 static void look_at_control_groups(struct machine_finding *finding) {
-    struct cgroups groups;
-    struct cgroup_refusals refusals;
+    struct cgroups groups = {.killed = -1};
     finding->name = "control_groups";
-    unsigned have = cgroups_make(&groups, CGROUP_MEMORY | CGROUP_PROCESSES, &refusals);
+    unsigned have = cgroups_get(&groups, CGROUP_MEMORY | CGROUP_PROCESSES, 0);
     bool is_unified = groups.count > 0 && groups.items[0].is_unified;
     cgroups_remove(&groups);
-    const struct cgroup_refusal *refusal = have & CGROUP_MEMORY ? &refusals.processes : &refusals.memory;
+    const struct cgroup_refusal *refusal = have & CGROUP_MEMORY ? &groups.refusals.processes : &groups.refusals.memory;
     tell(finding, have == (CGROUP_MEMORY | CGROUP_PROCESSES), "control groups that count memory: %s, processes: %s",
          have & CGROUP_MEMORY ? "yes" : "no", have & CGROUP_PROCESSES ? "yes" : "no");
     size_t size = strlen(finding->text);

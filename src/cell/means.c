@@ -27,11 +27,11 @@ static bool check_promises(const struct means *means, struct means_refusal *refu
         return refuse(refusal, of_these & ~(of_these - 1), 0,
                       *means->notice ? means->notice : "namespaces were declined");
     if (wanted & SPILE_PROMISE_PROGRAM_MEMORY && means->kinds.memory != WANTS_BY_GROUP)
-        return refuse(refusal, SPILE_PROMISE_PROGRAM_MEMORY, -refusal->groups.memory.number,
-                      refusal->groups.memory.what);
+        return refuse(refusal, SPILE_PROMISE_PROGRAM_MEMORY, -means->groups.refusals.memory.number,
+                      means->groups.refusals.memory.what);
     if ((wanted & SPILE_PROMISE_PROCESSES || means->wants.processes) && means->kinds.processes == WANTS_NOT_ASKED)
-        return refuse(refusal, SPILE_PROMISE_PROCESSES, -refusal->groups.processes.number,
-                      refusal->groups.processes.what);
+        return refuse(refusal, SPILE_PROMISE_PROCESSES, -means->groups.refusals.processes.number,
+                      means->groups.refusals.processes.what);
     if (wanted & SPILE_PROMISE_NO_SWAP && !(means->is_namespace && means->no_swap) && !promise_has_no_swap())
         return refuse(refusal, SPILE_PROMISE_NO_SWAP, 0,
                       "this machine swaps, and files in memory can't be kept out of that here");
@@ -52,9 +52,9 @@ static unsigned controllers_for(const struct cell_wants *wants) {
 
 bool means_find(struct means *means, const struct cell_wants *wants, struct means_refusal *ret_refusal) {
     unsigned controllers = controllers_for(wants);
-    means_done(means);
+    means_rest(means);
     means->wants = *wants;
-    unsigned have = controllers ? cgroups_make(&means->groups, controllers, &ret_refusal->groups) : 0;
+    unsigned have = controllers ? cgroups_get(&means->groups, controllers, wants->program_memory_bytes) : 0;
     if (controllers & CGROUP_MEMORY)
         means->kinds.memory = have & CGROUP_MEMORY ? WANTS_BY_GROUP : WANTS_BY_EACH;
     if (have & CGROUP_PROCESSES)
@@ -63,22 +63,27 @@ bool means_find(struct means *means, const struct cell_wants *wants, struct mean
         means->kinds.processes = WANTS_BY_USER;
     if (!check_promises(means, ret_refusal))
         return false;
-    int result = cgroups_limit(&means->groups, wants->program_memory_bytes, wants->processes);
+    int result = have ? cgroups_limit(&means->groups, wants->program_memory_bytes, wants->processes) : 0;
     return result >= 0 || refuse(ret_refusal, 0, -result, "limiting a control group");
 }
 
 void means_apply(const struct means *means, struct exec_plan *plan) {
-    plan->group_count = means->groups.count;
     for (size_t i = 0; i < means->groups.count; i++)
-        plan->groups[i] = means->groups.items[i].procs;
+        if (means->groups.items[i].controllers & means->groups.used)
+            plan->groups[plan->group_count++] = means->groups.items[i].procs;
     if (means->kinds.memory == WANTS_BY_EACH)
         plan->limits.data_bytes = means->wants.program_memory_bytes;
     if (means->kinds.processes == WANTS_BY_USER)
         plan->limits.processes = means->wants.processes + 1; /* the supervisor counts too */
 }
 
-void means_done(struct means *means) {
-    cgroups_remove(&means->groups);
+void means_rest(struct means *means) {
+    means->groups.used = 0;
     means->wants = (struct cell_wants){0};
     means->kinds = (struct cell_means){0};
+}
+
+void means_done(struct means *means) {
+    cgroups_remove(&means->groups);
+    means_rest(means);
 }

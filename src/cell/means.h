@@ -20,7 +20,6 @@ struct means_refusal {
     int number;       /* positive errno, or 0 */
     unsigned promise; /* SPILE_PROMISE_..., or 0: a limit could not be set */
     const char *what;
-    struct cgroup_refusals groups;
 };
 
 /* Whether the kernel counts a user's processes by namespace. */
@@ -29,5 +28,7 @@ bool means_counts_users(void);
 bool means_find(struct means *means, const struct cell_wants *wants, struct means_refusal *ret_refusal);
 /* Puts a program under them. */
 void means_apply(const struct means *means, struct exec_plan *plan);
-/* The lease is over and no process is left. */
+/* The lease is over and no process is left; the next one may find the same. */
+void means_rest(struct means *means);
+/* So is the cell. */
 void means_done(struct means *means);

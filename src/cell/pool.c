@@ -31,10 +31,26 @@ void cell_set_state(struct cell *cell, enum cell_state state) {
     cell->state = state;
 }
 
+/* Orphans go to a host that is a subreaper or the init of a container: then it is ours to reap. Mostly it is not, and
+ * that is no failure. */
+static void reap(int *pidfd) {
+    siginfo_t info;
+    if (*pidfd >= 0)
+        (void)sys_waitid(P_PIDFD, (id_t)*pidfd, &info, WEXITED | WNOHANG | __WALL, NULL);
+    fd_close(TAKE_FD(*pidfd));
+}
+
 void cell_close(struct cell *cell) {
     fd_close(TAKE_FD(cell->socket));
     fd_close(TAKE_FD(cell->root));
-    fd_close(TAKE_FD(cell->pidfd));
+    reap(&cell->pidfd);
+    reap(&cell->keeper);
+}
+
+void cell_remove_groups(const struct cell *cell) {
+    for (size_t i = 0; i < ARRAY_SIZE(cell->groups); i++)
+        if (cell->groups[i][0])
+            cgroup_remove_path(cell->groups[i]);
 }
 
 struct cell *pool_new_cell(spile_ctx *ctx) {
@@ -42,7 +58,7 @@ struct cell *pool_new_cell(spile_ctx *ctx) {
     if (!cell)
         return NULL;
     cell->ctx = ctx;
-    cell->socket = cell->root = cell->pidfd = cell->tree.fd = -1;
+    cell->socket = cell->root = cell->pidfd = cell->keeper = cell->tree.fd = -1;
     cell->containment = ctx->containment;
     FORKGUARD_HOLD();
     cell->next = &ctx->ring;
@@ -76,8 +92,21 @@ void pool_free_cell(struct cell *cell) {
     free_unlinked(cell);
 }
 
+/* The supervisor before it, broken or killed in the middle of something, is seen to its end as others are. */
+static void leave_behind(struct cell *cell) {
+    struct cell *husk = cell->pidfd >= 0 ? pool_new_cell(cell->ctx) : NULL;
+    if (!husk)
+        return;
+    husk->pidfd = TAKE_FD(cell->pidfd);
+    husk->keeper = TAKE_FD(cell->keeper);
+    memcpy(husk->groups, cell->groups, sizeof(husk->groups));
+    cell_set_state(husk, CELL_STARTING);
+    pool_end(husk, cell->containment == SPILE_CONTAINMENT_NAMESPACE); /* else it has to clean up first */
+}
+
 int pool_start(struct cell *cell, spile_error **ret_error) {
     spile_ctx *ctx = cell->ctx;
+    leave_behind(cell);
     cell_close(cell);
     free(TAKE_POINTER(cell->path));
     free(TAKE_POINTER(cell->notice));
@@ -85,6 +114,7 @@ int pool_start(struct cell *cell, spile_error **ret_error) {
     cell->group = getegid();
     cell->request = 0;
     cell->is_clean = true;
+    cell->groups[0][0] = cell->groups[1][0] = '\0';
     /* Held over the start, so that no fork takes the supervisor's end of the socket along: its end would go unseen. */
     FORKGUARD_HOLD();
     int result = 0;
@@ -128,6 +158,10 @@ static int take_place(struct cell *cell, struct wire_message *message) {
         fd_close(cell->pidfd);
         cell->pidfd = TAKE_FD(message->fds[1]);
     }
+    if (message->fd_count > 2) {
+        fd_close(cell->keeper);
+        cell->keeper = TAKE_FD(message->fds[2]);
+    }
     cell->containment = (spile_containment)message->header.ready.containment;
     cell->is_clean = true;
     return 0;
@@ -168,15 +202,17 @@ int cell_take_ready(struct cell *cell, struct wire_message *message) {
 
 /* --------------------------------------------------------------------------------------------------------- ends */
 
-/* Whether the supervisor is gone, and with it (in a namespace) all of the cell. */
+/* Whether the supervisor is gone, with it (in a namespace) all of the cell, and its keeper after it. */
 static bool is_gone(const struct cell *cell, int timeout_ms) {
     struct pollfd watched = {.fd = cell->pidfd >= 0 ? cell->pidfd : cell->socket, .events = POLLIN};
+    struct pollfd keeper = {.fd = cell->keeper, .events = POLLIN};
     if (watched.fd < 0)
         return true;
     if (poll(&watched, 1, timeout_ms) <= 0) /* no fault point: an early return would leave the cell behind */
         return false;
     /* A socket is readable for what its supervisor said last, too. */
-    return cell->pidfd >= 0 || (watched.revents & POLLHUP);
+    bool is_over = cell->pidfd >= 0 || (watched.revents & POLLHUP);
+    return is_over && (keeper.fd < 0 || poll(&keeper, 1, timeout_ms) > 0);
 }
 
 /* Frees what has gone; waits until `deadline_ns` for what has not. Returns what is left. */
@@ -186,10 +222,7 @@ static struct cell *sweep(struct cell *ending, uint64_t deadline_ns) {
         next = cell->next_idle;
         uint64_t now = deadline_ns ? time_now_ns() : 0;
         if (is_gone(cell, now < deadline_ns ? (int)((deadline_ns - now) / NS_PER_MS) + 1 : 0)) {
-            siginfo_t info;
-            /* Orphans go to a host that is a subreaper or the init of a container: then it is ours to reap. */
-            if (cell->pidfd >= 0) /* mostly it is not, and that is no failure */
-                (void)sys_waitid(P_PIDFD, (id_t)cell->pidfd, &info, WEXITED | WNOHANG | __WALL, NULL);
+            cell_remove_groups(cell);
             pool_free_cell(cell);
         } else {
             cell->next_idle = left;
@@ -316,7 +349,6 @@ void pool_give(struct cell *cell) {
     cell->next_idle = NULL;
     cell->wants = (struct cell_wants){0};
     cell->means = (struct cell_means){0};
-    cell->groups[0][0] = cell->groups[1][0] = '\0';
     cell->is_releasing = false;
     forkguard_lock();
     bool keep = ctx->idle_count < ctx->idle_limit;

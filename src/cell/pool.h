@@ -30,13 +30,15 @@ struct cell {
     struct cell *next_idle;       /* in the pool or among those that end */
     enum cell_state state;
     spile_containment containment; /* known from READY on */
-    int socket, root, pidfd;       /* the supervisor's; pidfd may be -1 */
+    int socket, root;              /* the supervisor's */
+    int pidfd, keeper;             /* processes: the supervisor, and who ends after it; either may be -1 */
     char *path, *notice;
     uid_t user; /* whose programs it runs: those the host had when it was started */
     gid_t group;
     uint32_t request; /* the READY that is awaited */
     uint64_t reset_ns;
-    bool is_clean; /* no process in it */
+    bool is_clean;         /* no process in it */
+    cgroup_path groups[2]; /* of the supervisor, to be removed where neither it nor its keeper can; "": none */
     /* of a lease */
     spile_loop *loop;
     struct cell_owner *owner;
@@ -47,7 +49,6 @@ struct cell {
     uint32_t last_id;
     struct cell_wants wants;
     struct cell_means means;
-    char groups[2][CGROUP_PATH_SIZE]; /* to be removed where the supervisor can't; "": none */
     bool is_releasing, is_breaking;
     struct tree tree; /* PLAIN */
     /* of a look under way */
@@ -85,6 +86,8 @@ struct cell *pool_take(spile_ctx *ctx);
 void pool_give(struct cell *cell);
 /* Ends the supervisor, if there is one, and frees the cell once it is gone; `kill`: it does not listen. */
 void pool_end(struct cell *cell, bool kill);
+/* Removes what a supervisor and its keeper that were killed could not. */
+void cell_remove_groups(const struct cell *cell);
 /* Closes all that is behind it, and frees it. */
 void pool_free_cell(struct cell *cell);
 void cell_close(struct cell *cell);

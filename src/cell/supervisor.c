@@ -44,6 +44,7 @@ struct supervisor {
     enum spile_containment containment; /* NAMESPACE or REAPER */
     int epoll, signals, null, root;
     struct mountpoint mountpoint; /* NAMESPACE */
+    struct keeper keeper;         /* NAMESPACE */
     struct tree tree;             /* REAPER */
     char notice[1024];
     struct means means; /* of the lease */
@@ -160,7 +161,7 @@ static bool tell_ready(struct supervisor *cell) {
     int size = 0;
     if (cell->ready_has_fds)
         size = snprintf(body, sizeof(body), "%s%c%s", path, '\0', cell->notice) + 1;
-    for (size_t i = 0; i < cell->means.groups.count; i++)
+    for (size_t i = 0; !cell->ready_has_fds && i < cell->means.groups.count; i++)
         size += snprintf(body + size, sizeof(body) - (size_t)size, "%s", cell->means.groups.items[i].path) + 1;
     struct wire_header header = {.type = WIRE_READY, .id = cell->ready_id};
     header.ready.version = WIRE_VERSION;
@@ -169,8 +170,11 @@ static bool tell_ready(struct supervisor *cell) {
     if (!cell->ready_has_fds)
         return tell(cell, &header, body, (size_t)size, NULL, 0);
     AUTO_FD self = sys_pidfd_open(getpid());
-    const int fds[2] = {cell->root, self};
-    return tell(cell, &header, body, (size_t)size, fds, self < 0 ? 1 : 2);
+    const int fds[3] = {cell->root, self, cell->keeper.self};
+    if (!tell(cell, &header, body, (size_t)size, fds, self < 0 ? 1 : cell->keeper.self < 0 ? 2 : 3))
+        return false;
+    fd_close(TAKE_FD(cell->keeper.self)); /* once is enough */
+    return true;
 }
 
 static bool tell_look(struct supervisor *cell) {
@@ -223,10 +227,6 @@ _Noreturn static void refuse(struct supervisor *cell, int number, const char *wh
 
 /* ------------------------------------------------------------------------------------------------------ reaping */
 
-static uint64_t timeval_ns(const struct timeval *time) {
-    return (uint64_t)time->tv_sec * NS_PER_SECOND + (uint64_t)time->tv_usec * 1000;
-}
-
 /* Takes every child that has ended. wait4 without waiting fails only where there is no child: no fault point. */
 static void reap(struct supervisor *cell) {
     struct rusage usage;
@@ -240,9 +240,7 @@ static void reap(struct supervisor *cell) {
             program->exited = (struct wire_exited){
                 .status = status,
                 .pid = pid,
-                .usage = {.user_ns = timeval_ns(&usage.ru_utime),
-                          .system_ns = timeval_ns(&usage.ru_stime),
-                          .max_rss_bytes = (uint64_t)usage.ru_maxrss * 1024},
+                .usage = exec_usage(&usage),
             };
             cgroups_usage(&cell->means.groups, &program->exited.usage);
             break;
@@ -367,7 +365,7 @@ static void on_reset(struct supervisor *cell, uint32_t id) {
     (void)sched_yield();
     if (!cell->is_alone)
         kill_all(cell);
-    means_done(&cell->means);
+    means_rest(&cell->means);
     int result = 0;
     cell->ready_has_fds = false;
     if (cell->containment == SPILE_CONTAINMENT_REAPER)
@@ -390,9 +388,11 @@ static void on_lease(struct supervisor *cell, uint32_t id, const struct cell_wan
     struct means_refusal refusal = {0};
     if (!means_find(&cell->means, wants, &refusal))
         refuse(cell, refusal.number, refusal.what, refusal.promise);
+    struct cgroups *groups = &cell->means.groups;
     int result = 0;
-    if (cell->means.groups.killed >= 0)
-        result = watch(cell, cell->means.groups.killed);
+    if (groups->killed >= 0 && !groups->is_watched)
+        result = watch(cell, groups->killed);
+    groups->is_watched = groups->killed >= 0;
     if (result >= 0 && cell->containment == SPILE_CONTAINMENT_NAMESPACE && wants->file_bytes)
         result = mountpoint_limit(&cell->mountpoint, wants->file_bytes);
     if (result < 0)
@@ -482,14 +482,9 @@ static void on_child(struct supervisor *cell) {
     tell_all(cell);
 }
 
-/* The limit of memory was reached: all or none. */
-static void on_shortage(struct supervisor *cell) {
-    cgroups_note_shortage(&cell->means.groups);
-    signal_all(cell, SIGKILL);
-}
-
 static void serve(struct supervisor *cell) {
     struct epoll_event events[4];
+    struct cgroups *groups = &cell->means.groups;
     ssize_t count = sys_epoll_wait(cell->epoll, events, ARRAY_SIZE(events), -1);
     if (count < 0 && count != -EINTR && count != -EAGAIN)
         finish(cell);
@@ -498,8 +493,8 @@ static void serve(struct supervisor *cell) {
             finish(cell);
         if (events[i].data.fd == cell->signals)
             on_child(cell);
-        else if (events[i].data.fd == cell->means.groups.killed)
-            on_shortage(cell);
+        else if (events[i].data.fd == groups->killed && cgroups_note_shortage(groups))
+            signal_all(cell, SIGKILL); /* the limit of memory was reached: all or none */
         else if (events[i].events & EPOLLOUT)
             tell_all(cell);
         if (events[i].data.fd == SOCKET_FD && (events[i].events & EPOLLIN))
@@ -529,6 +524,7 @@ static int open_events(struct supervisor *cell) {
 
 static int become_reaper(struct supervisor *cell) {
     cell->containment = SPILE_CONTAINMENT_REAPER;
+    keeper_done(&cell->keeper);
     int result = prctl(PR_SET_CHILD_SUBREAPER, 1) < 0 ? -errno : 0;
     if (result >= 0)
         result = tree_make(&cell->tree);
@@ -539,10 +535,11 @@ static int become_reaper(struct supervisor *cell) {
 static int become_init(struct supervisor *cell, const char *directory, struct contain_failure *failure) {
     cell->containment = SPILE_CONTAINMENT_NAMESPACE;
     int result = -EPERM;
+    keeper_prepare(&cell->keeper);
     if (geteuid() == 0)
-        result = contain_enter(directory, false, &cell->mountpoint, &cell->root, failure);
+        result = contain_enter(directory, false, &cell->keeper, &cell->mountpoint, &cell->root, failure);
     if (result < 0) {
-        result = contain_enter(directory, true, &cell->mountpoint, &cell->root, failure);
+        result = contain_enter(directory, true, &cell->keeper, &cell->mountpoint, &cell->root, failure);
         cell->means.counts_users = geteuid() != 0 && means_counts_users(); /* root is exempt */
     }
     return result;
@@ -568,7 +565,7 @@ static void enter(struct supervisor *cell, const char *mode, const char *directo
 }
 
 static struct supervisor supervisor = {
-    .epoll = -1, .signals = -1, .null = -1, .root = -1, .tree.fd = -1, .means.groups.killed = -1};
+    .epoll = -1, .signals = -1, .null = -1, .root = -1, .tree.fd = -1, .keeper.self = -1, .means.groups.killed = -1};
 
 int main(int argc, char **argv) {
     sigset_t all;
@@ -590,6 +587,7 @@ int main(int argc, char **argv) {
     supervisor.means.is_namespace = supervisor.containment == SPILE_CONTAINMENT_NAMESPACE;
     supervisor.means.no_swap = supervisor.mountpoint.no_swap;
     supervisor.means.notice = supervisor.notice;
+    supervisor.means.groups.notes = supervisor.keeper.notes;
     int result = open_events(&supervisor);
     if (result < 0)
         refuse(&supervisor, -result, "watching the host", 0);

@@ -72,8 +72,8 @@ struct wire_header {
         struct {
             uint32_t version, containment;
             struct cell_means means;
-        } ready; /* body: path of the root, notice; descriptors: the root, a pidfd of the supervisor. After LEASE
-                  * neither, but the paths of its control groups. */
+        } ready; /* body: path of the root, notice; descriptors: the root, a pidfd of the supervisor, at first
+                  * one of its keeper. After LEASE none, but the paths of its control groups. */
         struct {
             int32_t number;
             uint32_t promise; /* which one can't be kept; 0: there is no cell at all */

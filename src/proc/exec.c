@@ -274,6 +274,18 @@ int exec_start(const struct exec_plan *plan, pid_t *ret_pid, int *ret_pidfd, enu
     return 0;
 }
 
+static uint64_t timeval_ns(const struct timeval *time) {
+    return (uint64_t)time->tv_sec * NS_PER_SECOND + (uint64_t)time->tv_usec * 1000;
+}
+
+struct proc_usage exec_usage(const struct rusage *usage) {
+    return (struct proc_usage){
+        .user_ns = timeval_ns(&usage->ru_utime),
+        .system_ns = timeval_ns(&usage->ru_stime),
+        .max_rss_bytes = (uint64_t)usage->ru_maxrss * 1024,
+    };
+}
+
 int exec_probe(int flags) {
     static const unsigned char all_signals[MASK_SIZE] = {255, 255, 255, 255, 255, 255, 255, 255};
     _Alignas(64) char stack[STACK_SIZE];

@@ -39,3 +39,6 @@ enum { EXEC_CORE_BYTES = 1 };
 /* Returns once the program is executing, or -errno with the stage that failed (then nothing is left to be reaped).
  * `ret_pid` and `ret_pidfd` may be NULL; neither is set for EXEC_DETACHED. */
 int exec_start(const struct exec_plan *plan, pid_t *ret_pid, int *ret_pidfd, enum proc_stage *ret_stage);
+struct rusage;
+/* What the kernel counted of a process that has ended. */
+struct proc_usage exec_usage(const struct rusage *usage);

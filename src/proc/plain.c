@@ -12,10 +12,6 @@ static void plain_end(struct proc *proc) {
     proc->gone(proc);
 }
 
-static uint64_t timeval_ns(const struct timeval *time) {
-    return (uint64_t)time->tv_sec * NS_PER_SECOND + (uint64_t)time->tv_usec * 1000;
-}
-
 /* The status as of waitpid that a siginfo stands for. */
 static int status_of(const siginfo_t *info) {
     if (info->si_code == CLD_EXITED)
@@ -36,11 +32,7 @@ static void on_exit_seen(struct loop_fd *source, uint32_t events) {
         proc->failed(proc, PROC_STAGE_STATUS, -result);
         return;
     }
-    struct proc_usage told = {
-        .user_ns = timeval_ns(&usage.ru_utime),
-        .system_ns = timeval_ns(&usage.ru_stime),
-        .max_rss_bytes = (uint64_t)usage.ru_maxrss * 1024,
-    };
+    struct proc_usage told = exec_usage(&usage);
     proc->exited(proc, status_of(&info), &told, true);
 }
 

@@ -50,7 +50,7 @@ const char *proc_stage_name(enum proc_stage stage); /* "change to its working di
 
 struct proc_usage {
     uint64_t user_ns, system_ns, max_rss_bytes;
-    /* Of all that ran in the cell so far, where the kernel counts it (WANTS_BY_GROUP); else 0. */
+    /* Of all that ran in the lease so far, where the kernel counts it (WANTS_BY_GROUP); else 0. */
     uint64_t memory_peak_bytes;
     uint32_t memory_kills;      /* processes that were killed for want of memory */
     uint32_t processes_refused; /* how often there was one too many */
