@@ -412,6 +412,21 @@ START_TEST(threads_share_a_context) {
 }
 END_TEST
 
+START_TEST(prepared_but_never_used) {
+    struct host host;
+    ck_assert_int_eq(prctl(PR_SET_CHILD_SUBREAPER, 1), 0); /* as the first process of a container */
+    if (!host_open(&host, _i))
+        return;
+    size_t before = fd_count();
+    ck_assert_int_eq(spile_ctx_prepare(host.ctx, 2), 0);
+    spile_ctx_free(host.ctx); /* while they start */
+    ck_assert_uint_le(fd_count(), before);
+    host.ctx = NULL;
+    host_close(&host);
+    ck_assert(waitpid(-1, NULL, __WALL | WNOHANG) < 0 && errno == ECHILD);
+}
+END_TEST
+
 START_TEST(host_that_ignores_children) {
     struct host host;
     struct lease lease;
@@ -511,6 +526,7 @@ int main(void) {
     tcase_add_loop_test(tests, file_limit, 0, setting_count);
     tcase_add_loop_test(tests, thousand_leases, 0, setting_count);
     tcase_add_loop_test(tests, threads_share_a_context, 0, setting_count);
+    tcase_add_loop_test(tests, prepared_but_never_used, 0, setting_count);
     tcase_add_loop_test(tests, host_that_ignores_children, 0, setting_count);
     tcase_add_loop_test(tests, host_that_waits_for_everything, 0, setting_count);
     tcase_add_test(tests, default_context_and_loops);

@@ -273,19 +273,6 @@ START_TEST(context_ends_its_supervisors) {
 }
 END_TEST
 
-START_TEST(prepared_but_never_used) {
-    struct host host;
-    if (!host_open(&host, _i))
-        return;
-    size_t before = fd_count();
-    ck_assert_int_eq(spile_ctx_prepare(host.ctx, 2), 0);
-    spile_ctx_free(host.ctx); /* while they start */
-    ck_assert_uint_le(fd_count(), before);
-    host.ctx = NULL;
-    host_close(&host);
-}
-END_TEST
-
 START_TEST(lease_given_up_early) {
     struct host host;
     if (!host_open(&host, _i))
@@ -582,7 +569,6 @@ int main(int argc, char **argv) {
     tcase_add_loop_test(tests, idle_supervisor_dies, 0, setting_count);
     tcase_add_loop_test(tests, stopped_supervisor_is_given_up, 0, setting_count);
     tcase_add_loop_test(tests, context_ends_its_supervisors, 0, setting_count);
-    tcase_add_loop_test(tests, prepared_but_never_used, 0, setting_count);
     tcase_add_loop_test(tests, lease_given_up_early, 0, setting_count);
     tcase_add_loop_test(tests, fork_of_a_host, 0, setting_count);
     tcase_add_loop_test(tests, cell_in_a_cell, 0, setting_count);

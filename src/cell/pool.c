@@ -202,8 +202,24 @@ int cell_take_ready(struct cell *cell, struct wire_message *message) {
 
 /* --------------------------------------------------------------------------------------------------------- ends */
 
+/* One that was ended before it was READY says so all the same, and by what to see its end. */
+static void take_processes(struct cell *cell, int timeout_ms) {
+    char body[WIRE_TEXT_MAX + 1];
+    struct wire_message message;
+    struct pollfd watched = {.fd = cell->socket, .events = POLLIN};
+    if (cell->pidfd >= 0 || cell->socket < 0 || poll(&watched, 1, timeout_ms) <= 0 ||
+        wire_receive(cell->socket, body, WIRE_TEXT_MAX, &message, MSG_DONTWAIT) <= 0)
+        return;
+    if (message.header.type == WIRE_READY && message.fd_count > 1)
+        cell->pidfd = TAKE_FD(message.fds[1]);
+    if (message.header.type == WIRE_READY && message.fd_count > 2)
+        cell->keeper = TAKE_FD(message.fds[2]);
+    wire_message_done(&message);
+}
+
 /* Whether the supervisor is gone, with it (in a namespace) all of the cell, and its keeper after it. */
-static bool is_gone(const struct cell *cell, int timeout_ms) {
+static bool is_gone(struct cell *cell, int timeout_ms) {
+    take_processes(cell, timeout_ms);
     struct pollfd watched = {.fd = cell->pidfd >= 0 ? cell->pidfd : cell->socket, .events = POLLIN};
     struct pollfd keeper = {.fd = cell->keeper, .events = POLLIN};
     if (watched.fd < 0)

@@ -172,7 +172,7 @@ for turn in range(3):
         assert spile.run("echo x", context=context, limits=spile.Limits(open_files=10)).stdout == b"x\\n"
         stat = [pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] for pid in children()]
         assert "Z" not in stat, stat
-    assert children() == [], children()
+    assert children() == [], [open(f"/proc/{pid}/stat").read() for pid in children()]
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
