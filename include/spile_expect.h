@@ -120,6 +120,8 @@ typedef void (*spile_expect_fn)(void *user, spile_talk *talk, int result, const 
 SPILE_API int spile_talk_expect_start(spile_talk *talk, const spile_patterns *patterns,
                                       const spile_expect_options *options, uint64_t timeout_ns, spile_expect_fn done,
                                       void *user);
+/* Calls off those that were started with this `user`: they are told now, -ECANCELED. -ENOENT: there is none. */
+SPILE_API int spile_talk_expect_cancel(spile_talk *talk, const void *user);
 
 #ifdef __cplusplus
 }

@@ -213,6 +213,25 @@ START_TEST(bytes_that_are_no_text) {
 }
 END_TEST
 
+START_TEST(text_that_is_put_back) {
+    int peer;
+    spile_talk *talk = talk_with_socket(TALK_OPTIONS(.encoding = "UTF-16LE"), &peer);
+    static const char text[] = "a\0\r\0", rest[] = "\n\0b\0\n\0";
+    ck_assert_int_eq(write(peer, text, 4), 4);
+    hear(talk, "a");
+    ck_assert_int_eq(spile_talk_unread(talk, "x\xc3\xa4\n", 4), 0);
+    ck_assert_int_eq(write(peer, rest, 6), 6);
+    check_match(talk, PATTERNS(REGEX("\\w\nb\n")), 0, "x", "\xc3\xa4\nb\n");
+    ck_assert_int_eq(spile_talk_unread(talk, "y\nz", 3), 0);
+    hear(talk, "y");
+    ck_assert_int_eq(spile_talk_unread(talk, "much more than was ever read, and a line\n", 41), 0);
+    hear(talk, "much more than was ever read, and a line");
+    close(peer);
+    hear_code(talk, SPILE_TALK_REST, "z");
+    end_talk(talk);
+}
+END_TEST
+
 /* ------------------------------------------------------------------------------ limits */
 
 START_TEST(limits_are_told) {
@@ -577,6 +596,7 @@ int main(void) {
                                   end_and_time_out,
                                   bytes_and_text,
                                   bytes_that_are_no_text,
+                                  text_that_is_put_back,
                                   limits_are_told,
                                   match_limit_is_told,
                                   window,

@@ -144,7 +144,8 @@ static int module_exec(PyObject *module) {
         add_type(module, &loop_spec, &state->loop_type) < 0 || add_type(module, &call_spec, &state->call_type) < 0 ||
         add_type(module, &result_spec, &state->result_type) < 0 ||
         add_type(module, &buffer_spec, &state->buffer_type) < 0 ||
-        add_type(module, &pipe_spec, &state->pipe_type) < 0 || add_type(module, &talk_spec, &state->talk_type) < 0)
+        add_type(module, &pipe_spec, &state->pipe_type) < 0 || add_type(module, &talk_spec, &state->talk_type) < 0 ||
+        add_type(module, &patterns_spec, &state->patterns_type) < 0)
         return -1;
     return PyModule_AddStringConstant(module, "version", spile_version());
 }
@@ -159,6 +160,7 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg) {
     Py_VISIT(state->buffer_type);
     Py_VISIT(state->pipe_type);
     Py_VISIT(state->talk_type);
+    Py_VISIT(state->patterns_type);
     Py_VISIT(state->refused);
     return 0;
 }
@@ -173,6 +175,7 @@ static int module_clear(PyObject *module) {
     Py_CLEAR(state->buffer_type);
     Py_CLEAR(state->pipe_type);
     Py_CLEAR(state->talk_type);
+    Py_CLEAR(state->patterns_type);
     Py_CLEAR(state->refused);
     return 0;
 }

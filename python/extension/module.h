@@ -22,7 +22,8 @@
 #include <string.h>
 
 typedef struct module_state {
-    PyTypeObject *plan_type, *context_type, *loop_type, *call_type, *result_type, *buffer_type, *pipe_type, *talk_type;
+    PyTypeObject *plan_type, *context_type, *loop_type, *call_type, *result_type, *buffer_type, *pipe_type, *talk_type,
+        *patterns_type;
     PyObject *refused; /* the exception that carries a spile_error */
 } module_state;
 
@@ -49,7 +50,20 @@ typedef struct result_object {
     PyObject_HEAD spile_result *result;
 } result_object;
 
-extern PyType_Spec plan_spec, context_spec, loop_spec, call_spec, result_spec, buffer_spec, pipe_spec, talk_spec;
+typedef struct talk_object {
+    PyObject_HEAD spile_talk *talk;
+    loop_object *loop;
+    PyObject *told; /* called with the news, or NULL */
+} talk_object;
+
+/* Raises ValueError where it is closed. */
+spile_talk *talk_of(PyObject *object);
+/* expect.c */
+PyObject *talk_expect(PyObject *self, PyObject *arguments);
+PyObject *talk_expect_cancel(PyObject *self, PyObject *argument);
+
+extern PyType_Spec plan_spec, context_spec, loop_spec, call_spec, result_spec, buffer_spec, pipe_spec, talk_spec,
+    patterns_spec;
 
 /* Raises what fits a negative errno: MemoryError, or OSError with that errno. Returns NULL. */
 PyObject *raise_errno(int result);

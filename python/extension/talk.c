@@ -3,12 +3,6 @@
  */
 #include "module.h"
 
-typedef struct talk_object {
-    PyObject_HEAD spile_talk *talk;
-    loop_object *loop;
-    PyObject *told; /* called with the news, or NULL */
-} talk_object;
-
 /* A question on its way. */
 struct question {
     PyObject *callable;
@@ -128,7 +122,7 @@ static void talk_dealloc(PyObject *object) {
     object_free(object);
 }
 
-static spile_talk *talk_of(PyObject *object) {
+spile_talk *talk_of(PyObject *object) {
     spile_talk *talk = ((talk_object *)object)->talk;
     if (!talk)
         PyErr_SetString(PyExc_ValueError, "I/O operation on closed file.");
@@ -252,6 +246,16 @@ static PyObject *talk_unasked(PyObject *self, PyObject *unused) {
     const char *text = "";
     size_t size = 0;
     return talk ? give_text(self, spile_talk_read_unasked(talk, &text, &size), text, size, NULL) : NULL;
+}
+
+static PyObject *talk_unread(PyObject *self, PyObject *text) {
+    spile_talk *talk = talk_of(self);
+    Py_ssize_t size = 0;
+    const char *bytes = talk ? PyUnicode_AsUTF8AndSize(text, &size) : NULL;
+    int result = bytes ? spile_talk_unread(talk, bytes, (size_t)size) : 0;
+    if (!bytes || result < 0)
+        return bytes ? raise_errno(result) : NULL;
+    Py_RETURN_NONE;
 }
 
 /* ------------------------------------------------------------------------------------------------ writing */
@@ -415,6 +419,9 @@ static PyMethodDef talk_methods[] = {
     {"end", talk_end, METH_NOARGS, NULL},
     {"close", talk_close, METH_O, NULL},
     {"resync", talk_resync, METH_VARARGS, NULL},
+    {"unread", talk_unread, METH_O, NULL},
+    {"expect", talk_expect, METH_VARARGS, NULL},
+    {"expect_cancel", talk_expect_cancel, METH_O, NULL},
     {"ask", talk_ask, METH_VARARGS, NULL},
     {"info", talk_info, METH_NOARGS, NULL},
     {"error", talk_error, METH_NOARGS, NULL},

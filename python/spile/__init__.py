@@ -44,6 +44,7 @@ from ._errors import (
     TemplateError,
     UsageError,
 )
+from ._expect import EOF, TIMEOUT, Expected, Match, Patterns, Regex, regex
 from ._files import CHUNKS, BinaryReader, BinaryWriter, Input, Output
 from ._function import Function, function
 from ._pipe import Pipe
@@ -64,21 +65,22 @@ from ._programs import (
 )
 from ._result import Event, OutputInfo, ProgramResult, Result, StreamResult
 from ._spile import version as __version__
-from ._talk import Endpoint, Talk, TalkBytes, open
+from ._talk import Endpoint, Talk, open
 from ._talk_async import AsyncTalk, open_async
+from ._talk_bytes import TalkBytes
 
 CAPTURE = Stdio.CAPTURE
 INHERIT = Stdio.INHERIT
 NULL = Stdio.NULL
 
 __all__ = [
-    "CAPTURE", "CHUNKS", "INHERIT", "NULL",
+    "CAPTURE", "CHUNKS", "EOF", "INHERIT", "NULL", "TIMEOUT",
     "AsyncCall", "AsyncTalk", "BinaryReader", "BinaryWriter", "Call", "CallCancelledError", "CallError", "CallSystemError",
-    "CallTimeoutError", "Context", "Diagnosis", "EndedError", "Endpoint", "EndpointError", "Error", "Event", "File", "FileInfo", "Finding", "Flow", "Function", "Input",
-    "InputChangedError", "InputError", "LimitError", "Limits", "MissingInputError", "NotExecutableError", "OutOfStepError", "Output",
-    "OutputError", "OutputInfo", "OutputMissingError", "Pipe", "Plan", "PlanError", "Program", "ProgramError", "ProgramInfo",
-    "ProgramNotFoundError", "ProgramResult", "PromiseError", "ReplyError", "Result", "Role", "StandstillError", "Stdio", "StreamError", "StreamResult", "Talk", "TalkBytes", "TalkError", "TalkTimeoutError",
-    "TemplateError", "UsageError", "UseInfo", "Value", "ValueInfo", "doctor", "function", "open", "open_async", "quote", "run", "run_async", "start",
+    "CallTimeoutError", "Context", "Diagnosis", "EndedError", "Endpoint", "EndpointError", "Error", "Event", "Expected", "File", "FileInfo", "Finding", "Flow", "Function", "Input",
+    "InputChangedError", "InputError", "LimitError", "Limits", "Match", "MissingInputError", "NotExecutableError", "OutOfStepError", "Output",
+    "OutputError", "OutputInfo", "OutputMissingError", "Patterns", "Pipe", "Plan", "PlanError", "Program", "ProgramError", "ProgramInfo",
+    "ProgramNotFoundError", "ProgramResult", "PromiseError", "Regex", "ReplyError", "Result", "Role", "StandstillError", "Stdio", "StreamError", "StreamResult", "Talk", "TalkBytes", "TalkError", "TalkTimeoutError",
+    "TemplateError", "UsageError", "UseInfo", "Value", "ValueInfo", "doctor", "function", "open", "open_async", "quote", "regex", "run", "run_async", "start",
     "start_async", "__version__",
 ]
 

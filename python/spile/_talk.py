@@ -11,12 +11,14 @@ from typing import Any, TypeVar, Union
 from . import _spile
 from ._call import nanoseconds, signal_slice
 from ._errors import EndedError, EndpointError, Info, OutOfStepError, ReplyError, TalkError, TalkTimeoutError
+from ._expect import REST_SECONDS, UNSET, AnyPattern, Match, Patterns, Unset, match_of, patterns_of
 from ._programs import Environment, env_strings
+from ._talk_bytes import TalkBytes
 
-__all__ = ["Endpoint", "Talk", "TalkBytes", "open"]
+__all__ = ["Endpoint", "Talk", "open"]
 
 Endpoint = Union[str, "os.PathLike[str]", int, Sequence[str]]
-Patterns = Union[str, Iterable[str]]
+Wildcards = Union[str, Iterable[str]]
 T = TypeVar("T")
 
 NEVER = (1 << 64) - 1
@@ -116,12 +118,12 @@ def transcript_error(info: tuple[int, ...]) -> OSError | None:
     return OSError(-info[12], f"{os.strerror(-info[12])}: {info[13]} entries are missing") if info[12] else None
 
 
-def patterns(value: Patterns) -> tuple[str, ...]:
+def patterns(value: Wildcards) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(value)
 
 
 def ask_options(
-    timeout: float | None, lines: int | None, prompt: str | None, end: Patterns, silence: float | None, error: Patterns,
+    timeout: float | None, lines: int | None, prompt: str | None, end: Wildcards, silence: float | None, error: Wildcards,
     skip_empty: bool, secret: bool,
 ) -> tuple[Any, ...]:
     return (patience(timeout, "timeout") or 1, lines or 0, lines == 0, prompt, patterns(end),
@@ -329,9 +331,9 @@ class Talk(io.TextIOBase):
         *,
         lines: int | None = None,
         prompt: str | None = None,
-        end: Patterns = (),
+        end: Wildcards = (),
         silence: float | None = None,
-        error: Patterns = (),
+        error: Wildcards = (),
         timeout: float | None = 10.0,
         skip_empty: bool = False,
         secret: bool = False,
@@ -370,6 +372,62 @@ class Talk(io.TextIOBase):
         if result < 0:
             raise OSError(-result, os.strerror(-result))
         return str(reply)
+
+    # ---------------------------------------------------------------------------------------------- expecting
+
+    def expect(
+        self,
+        *patterns: AnyPattern | Patterns | Iterable[AnyPattern],
+        timeout: float | None | Unset = UNSET,
+        window: int = 0,
+        rest: float | None = REST_SECONDS,
+    ) -> Match[str]:
+        """Waits for the first of several things, and takes it with all that came before it.
+
+        The first to become complete wins; of those that do at the same character the one that starts earlier, then the one
+        given first. What is found does not depend on how the text arrives (but for regular expressions of mode `"eager"`).
+
+        >>> with open(["sh", "-c", "echo value=12"], terminal=False) as talk:
+        ...     talk.expect("error", regex(r"value=(\\d+)"), EOF).group(1)
+        '12'
+
+        Args:
+            patterns: str (as it is), `regex(...)` or a compiled `re.Pattern`, `EOF`, `TIMEOUT`; also as one list or `Patterns`.
+            timeout: seconds; None: any time; else the talk's own.
+            window: no match of a regular expression is longer; 0: as long as what may be kept.
+            rest: a match that could still grow is taken when nothing has come for so many seconds; None: only at the
+                deadline and the end.
+
+        Raises:
+            TalkTimeoutError: none came in time and `TIMEOUT` is not expected; nothing is taken.
+            EndedError: the stream ended before and `EOF` is not expected; nothing is taken.
+            EndpointError: a limit was reached: `kind` is `"limit"`.
+            UsageError: a pattern is wrong.
+        """
+        return self._expect(patterns_of(patterns, False), timeout, window, rest)
+
+    def _expect(self, patterns: Patterns, timeout: float | None | Unset, window: int, rest: float | None) -> Match[Any]:
+        timeout_ns = patience(self.timeout if timeout is UNSET else timeout, "timeout")
+        rest_ns = patience(rest, "rest") or 1
+        self.flush()
+        answer: list[tuple[Any, ...]] = []
+        with self._lock:
+            raw = self._open()
+            held, self._held = self._held, ""
+            raw.unread(held)
+            token = raw.expect(patterns._raw, lambda *given: answer.append(given), window, rest_ns, timeout_ns)
+            try:
+                while not answer:
+                    self._loop.step(signal_slice())
+            finally:
+                if not answer:
+                    raw.expect_cancel(token)
+            result, found, failure = answer[0]
+            if failure is not None:
+                self._raise(raw, Info(*failure))
+        if result < 0:
+            raise OSError(-result, os.strerror(-result))
+        return match_of(patterns, result, found)
 
     def unasked(self) -> str:
         """What `ask` has set aside since this was called last."""
@@ -469,55 +527,6 @@ class Talk(io.TextIOBase):
 
     def __repr__(self) -> str:
         return f"<spile.Talk {self.name!r}{' closed' if self.closed else ''}>"
-
-
-class TalkBytes(io.RawIOBase):
-    """The bytes under a `Talk`: what is read of either is taken of both. Closing it closes the talk."""
-
-    def __init__(self, talk: Talk) -> None:
-        self._talk = talk
-
-    def readable(self) -> bool:
-        """True."""
-        return True
-
-    def writable(self) -> bool:
-        """True."""
-        return True
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        """At most so many bytes, at least one; all up to the end without a number. `b""` at the end."""
-        if size is None or size < 0:
-            return self.readall()
-        talk, most = self._talk, size
-        talk.flush()
-        return b"" if most == 0 else talk._wait(lambda raw, ns: raw.read_bytes(1, most, ns), talk.timeout, "sent no more bytes")
-
-    def read_exactly(self, size: int) -> bytes:
-        """So many bytes; fewer only at the end."""
-        talk = self._talk
-        talk.flush()
-        return talk._wait(lambda raw, ns: raw.read_bytes(size, size, ns), talk.timeout, "did not send so many bytes")
-
-    def readinto(self, buffer: Any, /) -> int:
-        """Fills as much of it as there is."""
-        view = memoryview(buffer).cast("B")
-        data = self.read(len(view))
-        view[: len(data)] = data
-        return len(data)
-
-    def write(self, data: Any, /) -> int:
-        """Writes all of it."""
-        view = memoryview(data).cast("B")
-        self._talk.flush()
-        self._talk._write(view, False)
-        return len(view)
-
-    def close(self) -> None:
-        """Closes the talk."""
-        if not self.closed:
-            super().close()
-            self._talk.close()
 
 
 def open(endpoint: Endpoint, *, timeout: float | None = None, **options: Any) -> Talk:

@@ -3,14 +3,15 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, TypeVar
 
 from . import _spile
 from ._async import _Hub, _hub
 from ._errors import Info, TalkTimeoutError
-from ._talk import CLOSE_SECONDS, NEVER, WHOLE, Endpoint, Patterns, ask_options, decoding_error, new_raw, patience, raise_for, transcript_error
+from ._expect import REST_SECONDS, UNSET, AnyPattern, Match, Patterns, Unset, match_of, patterns_of
+from ._talk import CLOSE_SECONDS, NEVER, WHOLE, Endpoint, Wildcards, ask_options, decoding_error, new_raw, patience, raise_for, transcript_error
 
 __all__ = ["AsyncTalk", "open_async"]
 
@@ -158,9 +159,9 @@ class AsyncTalk:
         *,
         lines: int | None = None,
         prompt: str | None = None,
-        end: Patterns = (),
+        end: Wildcards = (),
         silence: float | None = None,
-        error: Patterns = (),
+        error: Wildcards = (),
         timeout: float | None = 10.0,
         skip_empty: bool = False,
         secret: bool = False,
@@ -180,6 +181,51 @@ class AsyncTalk:
         if result < 0:
             raise OSError(-result, os.strerror(-result))
         return str(reply)
+
+    async def expect(
+        self,
+        *patterns: AnyPattern | Patterns | Iterable[AnyPattern],
+        timeout: float | None | Unset = UNSET,
+        window: int = 0,
+        rest: float | None = REST_SECONDS,
+    ) -> Match[str]:
+        """As `Talk.expect`. Tasks that expect at the same time are served in turn."""
+        return await self._expect(patterns_of(patterns, False), timeout, window, rest)
+
+    async def expect_bytes(
+        self,
+        *patterns: AnyPattern | Patterns | Iterable[AnyPattern],
+        timeout: float | None | Unset = UNSET,
+        window: int = 0,
+        rest: float | None = REST_SECONDS,
+    ) -> Match[bytes]:
+        """The same of bytes as they come."""
+        return await self._expect(patterns_of(patterns, True), timeout, window, rest)
+
+    async def _expect(self, wanted: Patterns, timeout: float | None | Unset, window: int, rest: float | None) -> Match[Any]:
+        timeout_ns = patience(self.timeout if timeout is UNSET else timeout, "timeout")
+        future: asyncio.Future[tuple[Any, ...]] = asyncio.get_running_loop().create_future()
+
+        def done(*given: Any) -> None:
+            if not future.done():
+                future.set_result(given)
+
+        raw = self._open()
+        token = raw.expect(wanted._raw, done, window, patience(rest, "rest") or 1, timeout_ns)
+        self._hub.step()
+        try:
+            result, found, failure = await future
+        finally:
+            if future.cancelled() and not self._is_closed:
+                raw.expect_cancel(token)
+        if failure is not None:
+            info = Info(*failure)
+            if info.kind == "text":
+                raise decoding_error(raw, self._encoding, info)
+            raise_for(info)
+        if result < 0:
+            raise OSError(-result, os.strerror(-result))
+        return match_of(wanted, result, found)
 
     def unasked(self) -> str:
         """As `Talk.unasked`."""

@@ -53,6 +53,21 @@ int buffer_add(struct buffer *buffer, const void *data, size_t size) {
     return 0;
 }
 
+int buffer_put_back(struct buffer *buffer, const void *data, size_t size) {
+    const size_t held = buffer_size(buffer);
+    if (buffer->start < size || !buffer->capacity) {
+        int result = buffer_reserve(buffer, size);
+        if (result < 0)
+            return result;
+        memmove(buffer_start(buffer) + size, buffer_start(buffer), held);
+        buffer->end += size;
+        buffer->start += size;
+    }
+    buffer->start -= size;
+    memcpy(buffer_start(buffer), data, size);
+    return 0;
+}
+
 void buffer_take(struct buffer *buffer, size_t size) {
     assert(size <= buffer_size(buffer));
     buffer->start += size;

@@ -403,19 +403,43 @@ int spile_talk_expect_start(spile_talk *talk, const spile_patterns *patterns, co
     return 0;
 }
 
+static void cancel(struct talk_expect *expect, const char *why) {
+    spile_error **place = &expect->error;
+    expect->result =
+        error_set(place, SPILE_ERROR_CANCELLED, ECANCELED, "'%s' %s", expect->talk->endpoint.text, why);
+    unlink_expect(expect);
+    tell(expect);
+}
+
 void expect_cancel_all(spile_talk *talk) {
     talk->is_cancelling = true;
-    while (talk->expects) {
-        struct talk_expect *expect = talk->expects;
-        spile_error **place = &expect->error;
-        expect->result = error_set(place, SPILE_ERROR_CANCELLED, ECANCELED, "'%s' was closed", talk->endpoint.text);
-        unlink_expect(expect);
-        tell(expect);
+    while (talk->expects)
+        cancel(talk->expects, "was closed");
+}
+
+int spile_talk_expect_cancel(spile_talk *talk, const void *user) {
+    int result = talk_check(talk), found = -ENOENT;
+    struct talk_expect *expect = result < 0 ? NULL : talk->expects;
+    while (expect) {
+        struct talk_expect *next = expect->next;
+        if (expect->user == user) {
+            cancel(expect, "is waited for no longer");
+            found = 0;
+        }
+        expect = next;
     }
+    if (result >= 0 && talk->expects)
+        loop_defer(talk->loop, &talk->expects->timer, look_later);
+    return result < 0 ? result : found;
+}
+
+void expect_forget(spile_talk *talk) {
+    talk->kept = expect_free(talk->kept);
+    talk->behind.size = 0;
 }
 
 void expect_done(spile_talk *talk) {
-    talk->kept = expect_free(talk->kept);
+    expect_forget(talk);
     free(talk->groups);
     talk->groups = NULL;
 }

@@ -88,6 +88,13 @@ void lines_take(struct lines *lines, struct buffer *buffer, size_t size, bool en
     lines_arrived(lines, buffer);
 }
 
+void lines_put_back(struct lines *lines, size_t size) {
+    lines->taken -= MIN(lines->taken, (uint64_t)size);
+    lines->lf_at = lines->cr_at = NONE;
+    lines->lf_seen = lines->cr_seen = lines->found_seen = 0;
+    lines->swallows_lf = false;
+}
+
 /* ------------------------------------------------------------------------------ delimiters */
 
 void delimiter_done(struct delimiter *delimiter) {

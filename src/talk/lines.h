@@ -23,6 +23,8 @@ void lines_init(struct lines *lines, const struct codec *codec, spile_talk_ends 
 bool lines_find(struct lines *lines, const struct buffer *buffer, size_t *ret_size, size_t *ret_end_size);
 /* Takes bytes; `ends_line`: the last of them are a line's end. */
 void lines_take(struct lines *lines, struct buffer *buffer, size_t size, bool ends_line);
+/* Bytes were put before the first. */
+void lines_put_back(struct lines *lines, size_t size);
 /* Bytes have come behind what there was: drops an LF that belongs to a line that was taken. */
 void lines_arrived(struct lines *lines, struct buffer *buffer);
 

@@ -381,3 +381,25 @@ int spile_talk_bytes(const spile_talk *talk, const void **ret_data, size_t *ret_
     *ret_size = talk->raw_size;
     return 0;
 }
+
+int spile_talk_unread(spile_talk *talk, const char *text, size_t size) {
+    AUTO_TEXT bytes = {0};
+    size_t bad;
+    int result = text ? talk_check(talk) : -EINVAL;
+    if (result >= 0 && talk->expects)
+        result = -EBUSY;
+    if (result < 0 || size == 0)
+        return result;
+    /* Where an LF may still follow that belongs to a line's end, that end is a CR again. */
+    bool ends_in_cr = talk->lines.swallows_lf && text[size - 1] == '\n';
+    result = codec_encode(&talk->codec, text, size - ends_in_cr, "\n", &bytes, &bad);
+    if (ends_in_cr)
+        text_add(&bytes, (const char *)talk->codec.cr, talk->codec.unit);
+    if (result >= 0)
+        result = bytes.failed ? -ENOMEM : buffer_put_back(&talk->in, bytes.data, bytes.size);
+    if (result >= 0)
+        lines_put_back(&talk->lines, bytes.size);
+    if (result >= 0)
+        expect_forget(talk);
+    return result;
+}

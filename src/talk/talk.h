@@ -206,3 +206,5 @@ void expect_arrived(spile_talk *talk);
 /* Ends all of them, and tells who waits. */
 void expect_cancel_all(spile_talk *talk);
 void expect_done(spile_talk *talk);
+/* What was looked at is not what will be read. */
+void expect_forget(spile_talk *talk);

@@ -15,8 +15,8 @@ from conftest import BUILD, PACKAGE, SOURCE
 
 spile = pytest.importorskip("spile")
 
-MODULES = ["spile", "spile._async", "spile._call", "spile._errors", "spile._files", "spile._function",
-           "spile._pipe", "spile._programs", "spile._result", "spile._talk", "spile._talk_async"]
+MODULES = ["spile", "spile._async", "spile._call", "spile._errors", "spile._expect", "spile._files", "spile._function",
+           "spile._pipe", "spile._programs", "spile._result", "spile._talk", "spile._talk_async", "spile._talk_bytes"]
 MYPY = pytest.mark.skipif(not shutil.which("mypy", path="/usr/bin"), reason="no mypy: tools/setup test installs it")
 
 

@@ -1,0 +1,173 @@
+"""Expecting in Python: what is found, what it says, and that a time-out, an interrupt or a cancelled task takes nothing."""
+import asyncio
+import re
+import signal
+import socket
+import threading
+
+import pytest
+
+spile = pytest.importorskip("spile")
+
+
+@pytest.fixture
+def pair():
+    """A talk, and the socket at its other end."""
+    ours, peer = socket.socketpair()
+    with peer, spile.open(ours.detach(), timeout=30) as talk:
+        yield talk, peer
+
+
+def test_literals_expressions_and_events(pair):
+    talk, peer = pair
+    peer.sendall("grüße, user\r\nlogin: ".encode())
+    found = talk.expect("password:", spile.regex(r"(?P<what>log\w+): *$"), spile.TIMEOUT)
+    assert (found.index, found.before, found.match, found.after) == (1, "grüße, user\n", "login: ", "")
+    assert found["what"] == found.group(1) == found[1] == "login" and found.groupdict() == {"what": "login"}
+    assert found.groups() == ("login",) and found.group() == "login: "
+    with pytest.raises(IndexError):
+        found["other"]
+    with pytest.raises(IndexError):
+        found[2]
+    peer.sendall(b"one two")
+    found = talk.expect(["three", "two", "one"])
+    assert (found.index, found.pattern, found.after) == (2, "one", " two")
+    found = talk.expect("three", spile.TIMEOUT, timeout=0.01)
+    assert (found.index, found.before, found.match) == (1, " two", "")
+    peer.close()
+    assert talk.expect("three", spile.EOF).before == " two"
+    with pytest.raises(spile.EndedError):
+        talk.expect("three")
+
+
+def test_patterns_of_python_and_sets(pair):
+    talk, peer = pair
+    wanted = spile.Patterns("no", re.compile(r"(\u00e4+)\W\Z", re.I | re.M), spile.regex("b+", re.I, mode="line"))
+    assert "regex" in repr(wanted)
+    peer.sendall("xÄä!".encode())
+    assert talk.expect(wanted).group(1) == "Ää"
+    peer.sendall(b"bBb\n")
+    assert talk.expect(wanted).match == "bBb"
+    for wrong, error in (((spile.regex("("),), spile.UsageError), ((3,), TypeError), (([],), TypeError),
+                         ((b"bytes",), TypeError), (("",), spile.UsageError), ((re.compile(rb"x"),), TypeError)):
+        with pytest.raises(error):
+            talk.expect(*wrong)
+    with pytest.raises(ValueError, match="final"):
+        spile.regex("x", mode="now")
+    with pytest.raises(ValueError, match="flags"):
+        spile.regex("x", re.DEBUG)
+    with pytest.raises(TypeError):
+        spile.regex(3)
+
+
+def test_bytes(pair):
+    talk, peer = pair
+    peer.sendall(b"\xff\r\n\0end more")
+    found = talk.buffer.expect(spile.regex(rb"\x00(\w+)"), b"nothing")
+    assert (found.before, found.match, found.group(1), found.after) == (b"\xff\r\n", b"\0end", b"end", b" more")
+    with pytest.raises(TypeError):
+        talk.buffer.expect("text")
+    peer.close()
+    assert talk.buffer.expect(spile.EOF).before == b" more"
+
+
+def test_a_time_out_and_other_reading_lose_nothing(pair):
+    talk, peer = pair
+    peer.sendall("äb\ncd".encode())
+    assert talk.readline(1) == "ä"
+    with pytest.raises(TimeoutError):
+        talk.expect("d\n", timeout=0.01)
+    peer.sendall(b"\nline\n")
+    assert talk.expect("d\n").before == "b\nc"
+    assert talk.readline() == "line\n"
+    talk.timeout = 0.01
+    peer.sendall(b"rest")
+    with pytest.raises(TimeoutError):
+        talk.read()
+    assert talk.expect("st").before == "re"
+
+
+def test_what_is_written_goes_out_first(pair):
+    talk, peer = pair
+    talk.write("question")
+    answers = threading.Thread(target=lambda: peer.sendall(peer.recv(100).upper()))
+    answers.start()
+    assert talk.expect("QUESTION").before == ""
+    answers.join()
+
+
+def test_a_match_that_could_grow(pair):
+    talk, peer = pair
+    number = spile.regex(r"(\d+)")
+    peer.sendall(b"12")
+    threading.Timer(0.02, peer.sendall, (b"34;",)).start()
+    assert talk.expect(number, rest=None)[1] == "1234"
+    peer.sendall(b"56")
+    assert talk.expect(number, rest=0.01)[1] == "56"
+    peer.sendall(b"7")
+    assert talk.expect(spile.regex(r"(\d+)", mode="eager"), rest=None)[1] == "7"
+
+
+def test_an_interrupt_leaves_nothing_behind(pair):
+    talk, peer = pair
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    old = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        with pytest.raises(KeyboardInterrupt):
+            talk.expect("never")
+    finally:
+        signal.signal(signal.SIGALRM, old)
+    peer.sendall(b"never mind\n")
+    assert talk.readline() == "never mind\n"
+
+
+def test_limits_and_text_that_is_none():
+    ours, peer = socket.socketpair()
+    with peer, spile.open(ours.detach(), timeout=30, keep_limit=1000, errors="strict") as talk:
+        peer.sendall(b"a" * 1000)
+        with pytest.raises(spile.EndpointError, match="without a match") as caught:
+            talk.expect("b")
+        assert caught.value.kind == "limit"
+        assert talk.expect("a" * 1000).before == ""
+        peer.sendall(b"good\xff")
+        with pytest.raises(UnicodeDecodeError):
+            talk.expect("never")
+        slow = spile.Patterns(spile.regex("(b+)+c"), match_limit=1000)
+        peer.sendall(b"b" * 40 + b"d")
+        with pytest.raises(spile.EndpointError, match="too many steps"):
+            talk.expect(slow)
+    with pytest.raises(ValueError, match="closed"):
+        talk.expect("x")
+
+
+def test_on_asyncio():
+    async def converse():
+        ours, peer = socket.socketpair()
+        with peer:
+            async with await spile.open_async(ours.detach(), timeout=30) as talk:
+                first = asyncio.ensure_future(talk.expect("one"))
+                second = asyncio.ensure_future(talk.expect(spile.regex("t.o"), spile.EOF))
+                gone = asyncio.ensure_future(talk.expect("never"))
+                await asyncio.sleep(0)
+                gone.cancel()
+                peer.sendall("zero one two".encode())
+                assert (await first).before == "zero "
+                assert (await second).match == "two"
+                with pytest.raises(asyncio.CancelledError):
+                    await gone
+                with pytest.raises(TimeoutError):
+                    await talk.expect("x", timeout=0.01)
+                with pytest.raises(TimeoutError):
+                    async with asyncio.timeout(0.01):
+                        await talk.expect("x")
+                peer.sendall(b"\xffx")
+                assert (await talk.expect_bytes(b"x")).before == b"\xff"
+                peer.shutdown(socket.SHUT_WR)
+                with pytest.raises(spile.EndedError):
+                    await talk.expect("x")
+
+    asyncio.run(converse())
