@@ -1,10 +1,11 @@
-"""What every test through the command shares: where the build is.
+"""What every test through the command shares: where the build is, and what is installed from it.
 
-$SPILE_BUILD names it (tools/test sets it); by default it is `build` in the source tree. Nothing here starts anything.
+$SPILE_BUILD names it (tools/test sets it); by default it is `build` in the source tree.
 """
 import os
 import pathlib
 import signal
+import subprocess
 
 import pytest
 
@@ -23,6 +24,18 @@ def build():
 def spile(build):
     """The path of the command."""
     return str(build / "cli" / "spile")
+
+
+@pytest.fixture(scope="session")
+def installed(build, tmp_path_factory):
+    """Where spile was installed to, as a package would be: moved away from its prefix."""
+    if not os.access(build / "meson-logs", os.W_OK):
+        pytest.skip("the build directory is another user's: meson can't install from it")
+    root = tmp_path_factory.mktemp("installed")
+    done = subprocess.run(["meson", "install", "-C", build, "--no-rebuild", "--quiet", "--destdir", root],
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return root
 
 
 @pytest.fixture(autouse=True)

@@ -24,18 +24,6 @@ def need(*programs):
             pytest.skip(f"not installed: {program}")
 
 
-@pytest.fixture(scope="module")
-def installed(build, tmp_path_factory):
-    """Where spile was installed to, as a package would be: moved away from its prefix."""
-    if not os.access(build / "meson-logs", os.W_OK):
-        pytest.skip("the build directory is another user's: meson can't install from it")
-    root = tmp_path_factory.mktemp("installed")
-    done = subprocess.run(["meson", "install", "-C", build, "--no-rebuild", "--quiet", "--destdir", root],
-                          capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return root
-
-
 def only(paths):
     found = list(paths)
     assert len(found) == 1, found
