@@ -70,6 +70,10 @@ struct option {
     /* NULL where the value is fine, else what is wrong with it */
     const char *(*apply)(void *user, const char *value);
 };
+struct option_list {
+    const struct option *items;
+    size_t count;
+};
 struct option_parser {
     const char *command; /* whose help tells of them */
     const struct option *options;
@@ -80,6 +84,8 @@ struct option_parser {
 };
 /* Goes through the words; returns NULL, or the complaint about the first that is wrong. */
 const char *options_parse(const struct option_parser *parser, char **words, size_t count);
+/* The options of each command. */
+struct option_list run_option_list(void), talk_option_list(bool is_ask), doctor_option_list(void);
 
 /* number.c: "1.5s", "64M", "0,1-3"; false where it is none. */
 bool parse_duration(const char *text, uint64_t *ret_ns);
@@ -97,6 +103,7 @@ int command_talk(int argc, char **argv);
 int command_ask(int argc, char **argv);
 int command_doctor(int argc, char **argv);
 int command_help(const char *topic);
+int command_complete(int argc, char **argv);
 /* Collects what processes fell to this one when what had started them ended: not every system's first process does so
  * at once, and nothing is to be left. */
 void children_collect(void);

@@ -207,13 +207,18 @@ static int examine(const struct doctor *doctor) {
     return status;
 }
 
+static const struct option options[] = {
+    {0, "json", OPTION_FLAG, apply_json},
+    {0, "require", OPTION_VALUE, apply_require},
+    {0, "containment", OPTION_VALUE, apply_containment},
+    {'h', "help", OPTION_FLAG, apply_help},
+};
+
+struct option_list doctor_option_list(void) {
+    return (struct option_list){options, sizeof(options) / sizeof(*options)};
+}
+
 int command_doctor(int argc, char **argv) {
-    static const struct option options[] = {
-        {0, "json", OPTION_FLAG, apply_json},
-        {0, "require", OPTION_VALUE, apply_require},
-        {0, "containment", OPTION_VALUE, apply_containment},
-        {'h', "help", OPTION_FLAG, apply_help},
-    };
     struct doctor doctor = {.containment = SPILE_CONTAINMENT_AUTO};
     const struct option_parser parser = {.command = "doctor",
                                          .options = options,

@@ -30,9 +30,9 @@ static const struct command {
     const char *name;
     int (*function)(int argc, char **argv);
 } commands[] = {
-    {"run", command_run},       {"talk", command_talk}, {"ask", command_ask},
-    {"doctor", command_doctor}, {"help", help},         {"--help", general_help},
-    {"-h", general_help},       {"--version", version}, {"-V", version},
+    {"run", command_run}, {"talk", command_talk},         {"ask", command_ask}, {"doctor", command_doctor},
+    {"help", help},       {"--help", general_help},       {"-h", general_help}, {"--version", version},
+    {"-V", version},      {"complete", command_complete},
 };
 
 int main(int argc, char **argv) {

@@ -210,6 +210,10 @@ static const struct option options[] = {
     {'h', "help", OPTION_FLAG, apply_help},
 };
 
+struct option_list run_option_list(void) {
+    return (struct option_list){options, sizeof(options) / sizeof(*options)};
+}
+
 static const char *add_operand(void *user, const char *word) {
     struct run *run = user;
     *LIST_ADD(run->operands) = (struct operand){.type = OPERAND_WORD, .text = word};

@@ -260,6 +260,12 @@ static const char *add_operand(void *user, const char *word) {
     return NULL;
 }
 
+struct option_list talk_option_list(bool is_ask) {
+    const size_t all = sizeof(options) / sizeof(*options);
+    return is_ask ? (struct option_list){options + TALK_ONLY, all - TALK_ONLY}
+                  : (struct option_list){options, all - ASK_ONLY};
+}
+
 /* Behind "--": the program of an endpoint that names none; else lines. */
 static const char *add_rest(void *user, char **words, size_t count) {
     struct talk_command *command = user;
@@ -282,11 +288,11 @@ static const char *add_rest(void *user, char **words, size_t count) {
 }
 
 const char *talk_options_parse(struct talk_command *command, char **words, size_t count) {
-    const size_t all = sizeof(options) / sizeof(*options);
     bool is_ask = strcmp(command->name, "ask") == 0;
+    const struct option_list list = talk_option_list(is_ask);
     const struct option_parser parser = {.command = command->name,
-                                         .options = is_ask ? options + TALK_ONLY : options,
-                                         .count = all - (is_ask ? TALK_ONLY : ASK_ONLY),
+                                         .options = list.items,
+                                         .count = list.count,
                                          .user = command,
                                          .operand = add_operand,
                                          .rest = add_rest};
