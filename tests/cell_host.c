@@ -83,6 +83,10 @@ bool host_open(struct host *host, int index) {
         return false;
     if (setting->user)
         ck_assert(setgroups(0, NULL) == 0 && setgid(setting->user) == 0 && setuid(setting->user) == 0);
+    if (setting->user && access(act, X_OK) != 0) {
+        printf("# this directory can only be reached by root\n");
+        return false;
+    }
     const spile_ctx_options options = {.size = sizeof(options), .containment = setting->containment};
     ck_assert_int_eq(spile_ctx_new(&options, &host->ctx), 0);
     ck_assert_int_eq(loop_new_inner(&host->loop), 0);
