@@ -77,6 +77,7 @@ bool interactive_say(struct interactive *interactive, const char *text, size_t s
     spile_error *error = NULL;
     ssize_t done = is_text ? spile_talk_write(interactive->talk, text, size, 0, &error)
                            : spile_talk_write_bytes(interactive->talk, text, size, 0, &error);
+    interactive->awaits_reply |= size > 0 && memchr(text, '?', size);
     if (done == (ssize_t)size)
         return true;
     if (done == -EAGAIN || done >= 0) {
@@ -118,7 +119,14 @@ static void hear(struct interactive *interactive) {
     const char *text;
     size_t size;
     spile_error *error = NULL;
-    int result = spile_talk_read(interactive->talk, 0, SHOWN_MAX, 0, &text, &size, &error);
+    /* A message is read only when it is awaited. */
+    uint64_t least = interactive->command->options.message && interactive->awaits_reply;
+    int result = spile_talk_read(interactive->talk, least, SHOWN_MAX, 0, &text, &size, &error);
+    interactive->awaits_reply = false;
+    if (result == -EAGAIN) {
+        spile_error_free(error);
+        return;
+    }
     if (result < 0) {
         interactive->mode->hide(interactive);
         interactive->mode->leave(interactive);

@@ -46,6 +46,7 @@ struct interactive {
     bool is_over;
     int status, signal; /* what to exit with, or by */
     uint64_t until_ns, heard_ns;
+    bool awaits_reply;   /* of messages: something was asked */
     uint64_t silence_ns; /* that is an end once all is said; 0: none is */
     unsigned char keys[KEY_BUFFER];
     size_t key_next, key_count;

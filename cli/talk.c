@@ -37,7 +37,7 @@ const char talk_help[] = "usage: spile talk [OPTION]... ENDPOINT [-- PROGRAM ARG
                          "  -b, --baud N  --bits N  --parity P  --stop N  --flow F  --dtr on|off\n"
                          "      --rts on|off  --no-hupcl  --cooked  --no-lock\n"
                          "      --size 80x24  --terminal-echo  --env NAME=VALUE  --cwd DIR\n"
-                         "      --transcript FILE  --transcript-json FILE\n"
+                         "      --transcript FILE  --transcript-json FILE  --message\n"
                          "Exit status: 0; 3 it ended before all was said; 124 timed out; 125 usage,\n"
                          "own error. More: spile help talk\n";
 
@@ -187,7 +187,7 @@ static int talk_on(struct talking *talking) {
     return talking->status;
 }
 
-/* With a prompt each line is a question. */
+/* With a prompt each line is a question; of messages those that ask something. */
 static int ask_lines(struct talk_command *command, spile_talk *talk) {
     struct builder input = {0};
     char block[BLOCK];
@@ -203,7 +203,9 @@ static int ask_lines(struct talk_command *command, spile_talk *talk) {
         char *line_end = memchr(line, '\n', (size_t)(end - line));
         if (line_end)
             *line_end = '\0';
-        status = talk_ask(talk, &command->ask, line);
+        spile_ask_options how = command->ask;
+        how.no_reply = command->options.message && !strchr(line, '?');
+        status = talk_ask(talk, &how, line);
         line = line_end ? line_end + 1 : end;
     }
     return status;
@@ -279,10 +281,11 @@ int command_talk(int argc, char **argv) {
     spile_talk *talk = talk_open(&command, &status);
     if (talk)
         status = wait_open(talk, loop);
+    bool asks_lines = command.options.prompt || command.options.message;
     if (talk && status == 0)
-        status = is_interactive           ? interactive_run(&command, talk, loop)
-                 : command.options.prompt ? ask_lines(&command, talk)
-                                          : in_a_pipeline(&command, talk, loop);
+        status = is_interactive ? interactive_run(&command, talk, loop)
+                 : asks_lines   ? ask_lines(&command, talk)
+                                : in_a_pipeline(&command, talk, loop);
     if (talk)
         (void)talk_close(&command, talk, status == 0 ? CLOSE_S * UINT64_C(1000000000) : 0);
     spile_loop_free(loop);

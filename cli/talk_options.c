@@ -61,6 +61,7 @@ static const char *apply_ends(void *user, const char *value) {
 FLAG_OPTION(apply_help, help)
 FLAG_OPTION(apply_cooked, options.cooked)
 FLAG_OPTION(apply_no_lock, options.unlocked)
+FLAG_OPTION(apply_message, options.message)
 FLAG_OPTION(apply_no_hupcl, options.no_hangup)
 FLAG_OPTION(apply_terminal_echo, options.terminal_echo)
 FLAG_OPTION(apply_raw, raw)
@@ -232,6 +233,7 @@ static const struct option options[] = {
     {0, "rts", OPTION_VALUE, apply_rts},
     {0, "cooked", OPTION_FLAG, apply_cooked},
     {0, "no-lock", OPTION_FLAG, apply_no_lock},
+    {0, "message", OPTION_FLAG, apply_message},
     {0, "size", OPTION_VALUE, apply_size},
     {0, "terminal-echo", OPTION_FLAG, apply_terminal_echo},
     {0, "env", OPTION_VALUE, apply_env},

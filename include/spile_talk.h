@@ -36,8 +36,10 @@
  * the talk is closed, or belongs to the parent of a fork. Kinds: ENDPOINT, ENDED, REPLY, STEP, TEXT, LIMIT, TIMEOUT,
  * SYSTEM.
  *
- * Threads: one at a time, but spile_talk_ask may be called from several: they are served in the order they came, each
- * with its own reply. After a fork the child can only free a talk; the endpoint stays as it is.
+ * Threads: a device without poll is read and written by threads of the library's, which end with the talk; nothing of
+ * the caller's runs there. Of the caller's: one at a time, but spile_talk_ask may be called from several: they are
+ * served in the order they came, each with its own reply. After a fork the child can only free a talk; the endpoint
+ * stays as it is.
  */
 #ifndef SPILE_TALK_H
 #define SPILE_TALK_H
@@ -153,8 +155,9 @@ typedef struct spile_talk_options {
     uint64_t
         resync_ns; /* after a reply that did not come in time: so much silence means that it never will; 0: never */
 
-    /* What instruments want (usbtmc and the like): each write is one message, a whole line; nothing is read before
-     * something was asked. */
+    /* What instruments want (usbtmc and the like): each line is one write, and so is what else one writing function is
+     * given; the end of a message that comes ends its line, too. Nothing is read before a reading function awaits
+     * something or a question its reply. */
     bool message;
 
     /* A file that gets both directions with their times (in UTC), appended; or NULL. An entry is a line with its end,

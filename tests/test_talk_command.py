@@ -3,6 +3,7 @@ import json
 import os
 import pty
 import shutil
+import socket
 import subprocess
 import threading
 import tty
@@ -199,3 +200,41 @@ def test_transcript(spile, tmp_path):
         (None, None, "opened"), ("out", "ä\"\\\n", None), ("in", "ä\"\\\n", None)]
     check(spile("ask", "--transcript=/dev/full", "pipe: cat", "x"), b"x\n", 0, b"lacks 6 entries: No space left on device")
     check(spile("ask", "--transcript=/no/dir/x", "pipe: cat", "x"), b"", 125, b"'/no/dir/x' can't be written: No such file")
+
+
+def test_devices_without_poll(spile):
+    done = spile("ask", "/dev/full", "x")
+    assert done.returncode == 125 and b"No space left on device" in done.stderr
+    check(spile("ask", "-n", "0", "/dev/null", "x"), b"")
+    done = spile("ask", "-t", "100ms", "--line-limit", "1k", "/dev/zero", "x")
+    assert done.returncode in (124, 125) and len(done.stderr) < 1000
+
+
+@pytest.fixture
+def instrument(tmp_path):
+    """Takes messages of one command each, and answers questions."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    listener.bind(str(tmp_path / "instrument"))
+    listener.listen()
+    heard = []
+
+    def serve():
+        with listener.accept()[0] as peer:
+            while message := peer.recv(1000):
+                heard.append(message)
+                if message.count(b"\n") == 1 and message.endswith(b"?\n"):
+                    peer.send(b"+1.5")
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    yield str(tmp_path / "instrument"), heard
+    thread.join()
+    listener.close()
+
+
+@pytest.mark.parametrize("words, given", [(["ask", "-n", "1", "*IDN?", "MEAS?"], b""), (["talk"], b"*RST\n*IDN?\nINIT\nMEAS?\n")])
+def test_messages(spile, instrument, words, given):
+    path, heard = instrument
+    check(spile(words[0], "--message", path, *words[1:], given=given), b"+1.5\n+1.5\n")
+    assert b"".join(heard) == (given or b"*IDN?\nMEAS?\n")
+    assert all(message.count(b"\n") == 1 for message in heard)

@@ -165,8 +165,42 @@ static void run_descriptor(struct outcome *outcome) {
     talk_to_terminal(true, outcome);
 }
 
-static void (*const scenarios[])(struct outcome *outcome) = {run_pipe, run_pty,      run_socket,
-                                                             run_tcp,  run_terminal, run_descriptor};
+/* Served by threads. */
+static void run_without_poll(struct outcome *outcome) {
+    spile_talk *talk = NULL;
+    spile_error *error = NULL;
+    const void *data = "x";
+    size_t size = 0;
+    int result = spile_talk_open("/dev/zero", TALK_OPTIONS(.keep_limit_bytes = 4096), &talk, &error);
+    note(outcome, result, &error);
+    if (result < 0)
+        return;
+    result = spile_talk_write_line(talk, "x", PATIENCE_S * NS_PER_SECOND, &error);
+    note(outcome, result, &error);
+    result = spile_talk_read_bytes(talk, 100, 100, PATIENCE_S * NS_PER_SECOND, &data, &size, &error);
+    note(outcome, result, &error);
+    outcome->is_right = result == SPILE_TALK_WHOLE && size == 100 && *(const char *)data == 0;
+    result = spile_talk_close(talk, PATIENCE_S * NS_PER_SECOND, &error);
+    note(outcome, result, &error);
+    spile_talk_free(talk);
+}
+
+static void run_messages(struct outcome *outcome) {
+    int fds[2];
+    char endpoint[32];
+    pthread_t thread;
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds), 0);
+    ck_assert_int_eq(pthread_create(&thread, NULL, give_back, &fds[1]), 0);
+    snprintf(endpoint, sizeof(endpoint), "fd:%d", fds[0]);
+    converse(endpoint, TALK_OPTIONS(.message = true), outcome);
+    shutdown(fds[0], SHUT_RDWR);
+    pthread_join(thread, NULL);
+    close(fds[0]);
+    close(fds[1]);
+}
+
+static void (*const scenarios[])(struct outcome *outcome) = {
+    run_pipe, run_pty, run_socket, run_tcp, run_terminal, run_descriptor, run_without_poll, run_messages};
 
 /* ------------------------------------------------------------------------------ failures */
 

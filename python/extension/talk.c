@@ -56,14 +56,14 @@ static PyObject *talk_new(PyTypeObject *type, PyObject *arguments, PyObject *key
     PyObject *endpoint = NULL, *transcript = NULL, *argv, *env, *told;
     loop_object *loop;
     int errors, ends, parity, flow, dtr, rts, echo, wait, take_fd, cooked, unlocked, no_hangup, terminal_echo;
-    int transcript_json;
+    int transcript_json, message;
     unsigned long long line_limit, keep_limit, open_ns, resync_ns;
-    if (!PyArg_ParseTuple(arguments, "O&OO(ziizKKKppppp)(IIIiiii)(OOizIIp)(ziK)(O&p):Talk", PyUnicode_FSConverter,
+    if (!PyArg_ParseTuple(arguments, "O&OO(ziizKKKppppp)(IIIiiii)(OOizIIp)(ziK)(O&pp):Talk", PyUnicode_FSConverter,
                           &endpoint, &loop, &told, &options.encoding, &errors, &ends, &options.eol, &line_limit,
                           &keep_limit, &open_ns, &wait, &take_fd, &cooked, &unlocked, &no_hangup, &options.baud,
                           &options.data_bits, &options.stop_bits, &parity, &flow, &dtr, &rts, &argv, &env,
                           &options.env_mode, &options.cwd, &options.columns, &options.rows, &terminal_echo,
-                          &options.prompt, &echo, &resync_ns, path_or_none, &transcript, &transcript_json))
+                          &options.prompt, &echo, &resync_ns, path_or_none, &transcript, &transcript_json, &message))
         return NULL;
     allocfunc allocate = PyType_GetSlot(type, Py_tp_alloc);
     talk_object *self = (talk_object *)allocate(type, 0);
@@ -90,6 +90,7 @@ static PyObject *talk_new(PyTypeObject *type, PyObject *arguments, PyObject *key
         options.resync_ns = resync_ns;
         options.transcript = transcript ? PyBytes_AsString(transcript) : NULL;
         options.transcript_json = transcript_json;
+        options.message = message;
         if (open_talk(self, PyBytes_AsString(endpoint), &options, argv, env, PyType_GetModuleState(type)) < 0)
             Py_CLEAR(self);
     }

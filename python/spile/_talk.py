@@ -101,6 +101,7 @@ def options_of(
     cwd: str | os.PathLike[str] | None = None,
     transcript: str | os.PathLike[str] | None = None,
     transcript_json: bool = False,
+    message: bool = False,
 ) -> tuple[str, tuple[Any, ...]]:
     text, argv = endpoint_text(endpoint, terminal)
     return text, (
@@ -110,7 +111,7 @@ def options_of(
          choice("rts", rts, SWITCH)),
         (argv, env_strings(env), 0, None if cwd is None else os.fspath(cwd), size[0], size[1], terminal_echo),
         (prompt, choice("echo", echo, ECHO), nanoseconds(resync, "resync")),
-        (None if transcript is None else os.fspath(transcript), transcript_json),
+        (None if transcript is None else os.fspath(transcript), transcript_json, message),
     )
 
 
@@ -555,6 +556,7 @@ def open(endpoint: Endpoint, *, timeout: float | None = None, **options: Any) ->
         terminal: a program given as words runs on a terminal, else on pipes.
         transcript: a file that gets both directions with their times, appended; where it takes nothing, the talk goes on, and
             `transcript_error` says why.
+        message: for instruments: each line is one message, written at once, and nothing is read before a reply is awaited.
         transcript_json: it gets a JSON object a line.
         size, terminal_echo, env, cwd: of a program: its terminal's columns and rows, whether it echoes, its environment and
             directory.

@@ -192,6 +192,8 @@ int __clone(int (*function)(void *), void *stack, int flags, void *argument, ...
 #define sys_splice_file(in, offset, out, size, flags) \
     SYS_TRANSFER("splice", size, splice(in, offset, out, NULL, count_, flags))
 /* Messages are whole or not at all: never short. */
+#define sys_recv_packet(fd, buffer, size, flags) SYS_TRANSFER("recv", 0, recv(fd, buffer, size, flags))
+#define sys_send_packet(fd, buffer, size, flags) SYS_TRANSFER("send", 0, send(fd, buffer, size, (flags) | MSG_NOSIGNAL))
 #define sys_recvmsg(fd, message, flags) SYS_TRANSFER("recvmsg", 0, recvmsg(fd, message, (flags) | MSG_CMSG_CLOEXEC))
 #define sys_sendmsg(fd, message, flags) SYS_TRANSFER("sendmsg", 0, sendmsg(fd, message, (flags) | MSG_NOSIGNAL))
 #define sys_epoll_wait(epoll, events, count, timeout_ms) \

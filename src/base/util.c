@@ -67,6 +67,11 @@ int fd_reopen_nonblocking(int fd, int flags) {
     return sys_openat(AT_FDCWD, path, flags | O_NONBLOCK | O_NOCTTY, 0);
 }
 
+int fd_set_blocking(int fd) {
+    int flags = sys_fcntl(fd, F_GETFL, 0);
+    return flags < 0 ? flags : sys_fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
+}
+
 int array_reserve(void **items, size_t count, size_t *capacity, size_t size) {
     if (count < *capacity)
         return 0;

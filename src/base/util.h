@@ -63,6 +63,9 @@ void sigpipe_guard_done(struct sigpipe_guard *guard);
  * none. */
 int fd_reopen_nonblocking(int fd, int flags);
 
+/* Its reads and writes wait. */
+int fd_set_blocking(int fd);
+
 /* Arrays that grow: makes room for one more element of a plain pointer/count/capacity triple; the new place is not
  * counted yet. */
 #define ARRAY_RESERVE(items, count, capacity) array_reserve((void **)&(items), count, &(capacity), sizeof(*(items)))

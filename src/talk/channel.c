@@ -4,6 +4,7 @@
  * something is queued. So a peer that has gone, which is always "ready", does not turn the loop. What is read is
  * offered to the question under way before it is told.
  */
+#include "talk/mover.h"
 #include "talk/talk.h"
 
 enum { END_AGAIN_MS = 300 };
@@ -25,6 +26,10 @@ static void in_ended(spile_talk *talk) {
 static void in_failed(spile_talk *talk, int result) {
     if (result == -EINTR || result == -EAGAIN)
         return;
+    if (result == -ETIMEDOUT && talk->options.message) { /* an instrument that had nothing to say */
+        talk->wants_message = false;
+        return;
+    }
     if (result != -EIO || !talk->channel.is_terminal) /* EIO of a terminal: it was hung up */
         talk_fail(talk, error_with(error_new(SPILE_ERROR_SYSTEM, "reading from '%s' failed: %s", talk->endpoint.text,
                                              strerror(-result)),
@@ -32,22 +37,43 @@ static void in_failed(spile_talk *talk, int result) {
     in_ended(talk);
 }
 
+/* Room for what comes. */
+static int reserve(spile_talk *talk) {
+    int waiting = 0;
+    if (talk->channel.is_packets && sys_ioctl(talk->channel.in_fd, FIONREAD, &waiting) >= 0 && waiting > 0)
+        return buffer_reserve(&talk->in, (size_t)waiting + 1);
+    return buffer_reserve_read(&talk->in);
+}
+
+/* *ret_more: a message goes on. */
+static ssize_t receive(const struct talk_channel *channel, char *data, size_t room, bool *ret_more) {
+    if (channel->in_mover)
+        return mover_read(channel->in_mover, data, room, ret_more);
+    if (channel->is_packets)
+        return sys_recv_packet(channel->in_fd, data, room, MSG_DONTWAIT);
+    ssize_t count = channel->in_is_socket ? sys_recv(channel->in_fd, data, room, MSG_DONTWAIT)
+                                          : sys_read(channel->in_fd, data, room);
+    *ret_more = count == (ssize_t)room;
+    return count;
+}
+
 static void take_in(spile_talk *talk) {
     struct buffer *in = &talk->in;
     if (talk->in_ended)
         return;
-    int result = buffer_reserve_read(in);
+    int result = reserve(talk);
     if (result < 0) {
         in_failed(talk, result);
         return;
     }
     size_t room = (size_t)MIN((uint64_t)buffer_room(in),
                               talk_keep_limit(talk) - MIN(talk_keep_limit(talk), buffer_size(in)));
+    if (talk->channel.is_packets)
+        room = buffer_room(in);
     if (room == 0)
         return;
-    int fd = talk->channel.in_fd;
-    ssize_t count = talk->channel.in_is_socket ? sys_recv(fd, in->data + in->end, room, MSG_DONTWAIT)
-                                               : sys_read(fd, in->data + in->end, room);
+    bool has_more = false;
+    ssize_t count = receive(&talk->channel, in->data + in->end, room, &has_more);
     if (count < 0) {
         in_failed(talk, (int)count);
     } else if (count == 0) {
@@ -56,6 +82,8 @@ static void take_in(spile_talk *talk) {
         transcript_bytes(talk->transcript, RECORD_IN, in->data + in->end, (size_t)count);
         transcript_flush(talk->transcript);
         in->end += (size_t)count;
+        talk->has_message = talk->options.message && !has_more;
+        talk->wants_message &= has_more;
         talk->bytes_in += (uint64_t)count;
         talk->arrived_ns = time_now_ns();
         talk->news |= SPILE_TALK_ARRIVED;
@@ -65,7 +93,11 @@ static void take_in(spile_talk *talk) {
 
 void channel_take_now(spile_talk *talk) {
     struct pollfd poll_fd = {.fd = talk->channel.in_fd, .events = POLLIN};
-    if (poll_fd.fd >= 0 && sys_poll(&poll_fd, 1, 0) == 1 && poll_fd.revents & POLLIN)
+    if (talk->options.message)
+        return;
+    if (talk->channel.in_mover)
+        take_in(talk);
+    else if (poll_fd.fd >= 0 && sys_poll(&poll_fd, 1, 0) == 1 && poll_fd.revents & POLLIN)
         take_in(talk);
 }
 
@@ -110,8 +142,44 @@ static void out_failed(spile_talk *talk, int result) {
     bool is_gone = result == -ECONNRESET || (result == -EIO && talk->channel.is_terminal);
     talk->out_error = is_gone ? -EPIPE : result;
     talk->out.start = talk->out.end; /* nobody takes it any more */
+    talk->messages.count = 0;
     transcript_dropped(talk->transcript);
     buffer_trim(&talk->out);
+}
+
+static ssize_t transmit(const struct talk_channel *channel, const char *data, size_t size) {
+    if (channel->out_mover)
+        return mover_write(channel->out_mover, data, size);
+    if (channel->is_packets && channel->out_is_socket)
+        return sys_send_packet(channel->out_fd, data, size, MSG_DONTWAIT);
+    return channel->out_is_socket ? sys_send(channel->out_fd, data, size, MSG_DONTWAIT)
+           : channel->out_is_pipe ? fd_write_no_sigpipe(channel->out_fd, data, size)
+                                  : sys_write(channel->out_fd, data, size);
+}
+
+/* How much may go out in one write. */
+static size_t sendable(const spile_talk *talk) {
+    if (!talk->options.message)
+        return buffer_size(&talk->out);
+    return talk->messages.count > 0 ? (size_t)(talk->messages.ends[0] - talk->bytes_out) : 0;
+}
+
+static void drop_messages(spile_talk *talk) {
+    struct messages *messages = &talk->messages;
+    if (messages->count == 0 || messages->ends[0] > talk->bytes_out)
+        return;
+    messages->count--;
+    memmove(messages->ends, messages->ends + 1, messages->count * sizeof(*messages->ends));
+}
+
+int channel_end_message(spile_talk *talk) {
+    struct messages *messages = &talk->messages;
+    if (!talk->options.message)
+        return 0;
+    int result = ARRAY_RESERVE(messages->ends, messages->count, messages->capacity);
+    if (result >= 0)
+        messages->ends[messages->count++] = talk->bytes_out + buffer_size(&talk->out);
+    return result;
 }
 
 void channel_put_out(spile_talk *talk) {
@@ -121,12 +189,9 @@ void channel_put_out(spile_talk *talk) {
         return;
     queue_end_of_file(talk);
     bool was_queued = buffer_size(out) > 0;
-    while (buffer_size(out) > 0 && !talk->out_error) {
+    for (size_t size; (size = sendable(talk)) > 0 && !talk->out_error;) {
         const char *data = buffer_start(out);
-        const size_t size = buffer_size(out);
-        ssize_t count = channel->out_is_socket ? sys_send(channel->out_fd, data, size, MSG_DONTWAIT)
-                        : channel->out_is_pipe ? fd_write_no_sigpipe(channel->out_fd, data, size)
-                                               : sys_write(channel->out_fd, data, size);
+        ssize_t count = transmit(channel, data, size);
         if (count == -EAGAIN || count == -EINTR)
             break;
         if (count < 0) {
@@ -135,6 +200,7 @@ void channel_put_out(spile_talk *talk) {
             transcript_bytes(talk->transcript, RECORD_OUT, data, (size_t)count);
             buffer_take(out, (size_t)count);
             talk->bytes_out += (uint64_t)count;
+            drop_messages(talk);
         }
     }
     if (was_queued && buffer_size(out) == 0) {
@@ -148,6 +214,8 @@ void channel_put_out(spile_talk *talk) {
 /* ------------------------------------------------------------------------------ the loop */
 
 static bool is_reading(const spile_talk *talk) {
+    if (talk->options.message && !talk->wants_message)
+        return false;
     return !talk->in_ended && buffer_size(&talk->in) < talk_keep_limit(talk);
 }
 
@@ -194,14 +262,68 @@ int channel_update(spile_talk *talk) {
     struct talk_channel *channel = &talk->channel;
     if (channel->in_fd < 0 && channel->out_fd < 0)
         return 0;
-    uint32_t in = is_reading(talk) ? EPOLLIN : 0, out = buffer_size(&talk->out) > 0 && !talk->out_error ? EPOLLOUT : 0;
+    uint32_t in = is_reading(talk) ? EPOLLIN : 0, out = sendable(talk) > 0 && !talk->out_error ? EPOLLOUT : 0;
+    if (channel->in_mover && in)
+        mover_want(channel->in_mover);
+    in = channel->in_mover ? 0 : in;
+    out = channel->out_mover ? 0 : out;
     if (channel->in_fd == channel->out_fd)
         return watch(talk, &channel->in, channel->in_fd, in | out, in_ready);
     int result = watch(talk, &channel->in, channel->in_fd, in, in_ready);
     return result < 0 ? result : watch(talk, &channel->out, channel->out_fd, out, out_ready);
 }
 
+int channel_want_message(spile_talk *talk) {
+    if (!talk->options.message || talk->wants_message || talk->state != SPILE_TALK_STATE_OPEN)
+        return 0;
+    talk->wants_message = true;
+    return channel_update(talk);
+}
+
+/* ------------------------------------------------------------------------------ devices without poll */
+
+static void mover_moved(void *user) {
+    spile_talk *talk = user;
+    if (is_reading(talk))
+        take_in(talk);
+    channel_put_out(talk);
+    moved(talk);
+}
+
+/* Whether nothing tells when it is ready. 1, 0 or -errno. */
+static int lacks_poll(spile_talk *talk, int fd) {
+    struct talk_channel *channel = &talk->channel;
+    bool has_poll = channel->is_terminal || channel->in_is_socket || channel->out_is_socket ||
+                    (fd == channel->out_fd && channel->out_is_pipe);
+    if (fd < 0 || has_poll)
+        return 0;
+    int result = loop_fd_add(talk->loop, &channel->in, fd, EPOLLIN, in_ready);
+    loop_fd_remove(&channel->in);
+    return result == -EPERM ? 1 : result;
+}
+
+/* A device without poll is read and written by threads, and waits there. */
+static int start_movers(spile_talk *talk) {
+    struct talk_channel *channel = &talk->channel;
+    int in = lacks_poll(talk, channel->in_fd), out = in;
+    if (channel->out_fd != channel->in_fd && in >= 0)
+        out = lacks_poll(talk, channel->out_fd);
+    int result = MIN(in, out);
+    if (in > 0)
+        result = fd_set_blocking(channel->in_fd);
+    if (in > 0 && result >= 0)
+        result = mover_start(&channel->in_mover, talk->loop, channel->in_fd, false, mover_moved, talk);
+    if (out > 0 && result >= 0)
+        result = fd_set_blocking(channel->out_fd);
+    if (out > 0 && result >= 0)
+        result = mover_start(&channel->out_mover, talk->loop, channel->out_fd, true, mover_moved, talk);
+    return result;
+}
+
 int channel_begin(spile_talk *talk) {
+    int result = start_movers(talk);
+    if (result < 0)
+        return result;
     channel_put_out(talk);
     return channel_update(talk);
 }
@@ -211,6 +333,8 @@ void channel_stop(spile_talk *talk) {
     loop_timer_clear(&talk->end_again);
     loop_fd_remove(&channel->in);
     loop_fd_remove(&channel->out);
+    mover_stop(channel->in_mover);
+    mover_stop(channel->out_mover);
     if (channel->out_fd != channel->in_fd)
         fd_close(channel->out_fd);
     fd_close(channel->in_fd);

@@ -169,6 +169,12 @@ static int own_fd(const spile_talk *talk, int fd, const struct stat *status, int
     return own < 0 ? refuse_fd(fd, own, ret_error) : own;
 }
 
+static bool is_stream(int fd) {
+    int type = SOCK_STREAM;
+    socklen_t size = sizeof(type);
+    return sys_getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) < 0 || type == SOCK_STREAM;
+}
+
 /* One descriptor for the directions it has. */
 static int adopt(spile_talk *talk, int fd, struct talk_channel *channel, spile_error **ret_error) {
     struct stat status;
@@ -188,6 +194,7 @@ static int adopt(spile_talk *talk, int fd, struct talk_channel *channel, spile_e
         return own;
     set_channel(channel, own, flags & O_ACCMODE, S_ISSOCK(status.st_mode));
     channel->out_is_pipe = S_ISFIFO(status.st_mode);
+    channel->is_packets = S_ISSOCK(status.st_mode) && !is_stream(own);
     return 1;
 }
 
@@ -219,6 +226,7 @@ static int reach_stdio(spile_talk *talk, spile_error **ret_error) {
                                           .in_is_socket = in.in_is_socket,
                                           .out_is_socket = out.out_is_socket,
                                           .out_is_pipe = out.out_is_pipe,
+                                          .is_packets = in.is_packets,
                                           .is_terminal = isatty(0)};
     return 1;
 }

@@ -275,7 +275,7 @@ static int wait_for(struct talk_expect *expect, uint64_t timeout_ns, struct find
         int result = advance(expect, is_late, ret_finding, ret_error);
         if (result != 0)
             return result;
-        result = talk_wait_step(&wait, expect->look_at_ns);
+        result = read_step(&wait, expect->look_at_ns);
         is_late = result == -ETIMEDOUT || result == -EAGAIN;
         if (result < 0 && !is_late)
             return result;

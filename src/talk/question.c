@@ -272,6 +272,8 @@ void ask_look(struct talk_ask *ask) {
     spile_error *error = NULL;
     int result = ask == ask_current(ask->talk) ? advance(ask, &error) : 0;
     uint64_t now = result == 0 ? time_now_ns() : 0;
+    if (result == 0 && (ask->state == ASK_ASKED ? !ask->options.no_reply : ask->talk->late || ask->talk->awaits_prompt))
+        result = channel_want_message(ask->talk);
     if (result == 0 && now >= silence_at(ask)) {
         reply_take_silence(ask);
         result = 1;

@@ -130,6 +130,19 @@ static int check_line(const spile_talk *talk, size_t size, bool is_whole, spile_
 
 /* ------------------------------------------------------------------------------ lines */
 
+bool read_find_line(spile_talk *talk, size_t *ret_size, size_t *ret_end_size) {
+    if (lines_find(&talk->lines, &talk->in, ret_size, ret_end_size))
+        return true;
+    *ret_size = buffer_size(&talk->in);
+    *ret_end_size = 0;
+    return talk->has_message && *ret_size > 0;
+}
+
+int read_step(struct talk_wait *wait, uint64_t at_ns) {
+    int result = channel_want_message(wait->talk);
+    return result < 0 ? result : talk_wait_step(wait, at_ns);
+}
+
 /* What there still is where nothing more comes. */
 static int read_rest(spile_talk *talk, const char **ret_text, size_t *ret_size, spile_error **ret_error) {
     const size_t size = buffer_size(&talk->in);
@@ -147,7 +160,7 @@ int spile_talk_read_line(spile_talk *talk, uint64_t timeout_ns, const char **ret
         return result;
     struct talk_wait wait = talk_wait_begin(talk, timeout_ns);
     for (;;) {
-        bool is_whole = lines_find(&talk->lines, &talk->in, &size, &end_size);
+        bool is_whole = read_find_line(talk, &size, &end_size);
         result = check_line(talk, is_whole ? size : buffer_size(&talk->in), is_whole, ret_error);
         if (result < 0)
             return result;
@@ -157,7 +170,7 @@ int spile_talk_read_line(spile_talk *talk, uint64_t timeout_ns, const char **ret
         }
         if (read_is_over(talk))
             return read_rest(talk, ret_text, ret_size, ret_error);
-        result = talk_wait_step(&wait, NS_FOREVER);
+        result = read_step(&wait, NS_FOREVER);
         if (result < 0)
             return talk_timed_out(talk, result, "sent no whole line", ret_error);
     }
@@ -245,7 +258,7 @@ int spile_talk_read(spile_talk *talk, uint64_t least, uint64_t most, uint64_t ti
         result = look_for_text(talk, least, most, ret_text, ret_size, &code, ret_error);
         if (result != 0)
             return read_finish(talk, result < 0 ? result : code);
-        result = talk_wait_step(&wait, NS_FOREVER);
+        result = read_step(&wait, NS_FOREVER);
         if (result < 0)
             return talk_timed_out(talk, result, "sent no more text", ret_error);
     }
@@ -302,7 +315,7 @@ static int read_until(spile_talk *talk, const struct delimiter *delimiter, uint6
             return error_set(ret_error, SPILE_ERROR_LIMIT, EMSGSIZE,
                              "'%s' has sent %zu bytes without the delimiter, which is more than may be kept",
                              talk->endpoint.text, size);
-        result = talk_wait_step(&wait, NS_FOREVER);
+        result = read_step(&wait, NS_FOREVER);
         if (result < 0)
             return talk_timed_out(talk, result, "did not send the delimiter", ret_error);
     }
@@ -340,7 +353,7 @@ int spile_talk_read_silence(spile_talk *talk, uint64_t silence_ns, uint64_t time
             int code = !is_ended ? SPILE_TALK_WHOLE : size ? SPILE_TALK_REST : SPILE_TALK_NOTHING;
             return read_finish(talk, result < 0 ? result : code);
         }
-        result = talk_wait_step(&wait, quiet_at);
+        result = read_step(&wait, quiet_at);
         if (result < 0)
             return talk_timed_out(talk, result, "was not silent", ret_error);
     }
@@ -357,7 +370,7 @@ int spile_talk_read_bytes(spile_talk *talk, uint64_t least, uint64_t most, uint6
         return result;
     struct talk_wait wait = talk_wait_begin(talk, timeout_ns);
     while (buffer_size(&talk->in) < MIN(least, talk_keep_limit(talk)) && !read_is_over(talk)) {
-        result = talk_wait_step(&wait, NS_FOREVER);
+        result = read_step(&wait, NS_FOREVER);
         if (result < 0)
             return talk_timed_out(talk, result, "did not send so many bytes", ret_error);
     }

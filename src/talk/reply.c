@@ -70,10 +70,10 @@ int reply_take(struct talk_ask *ask) {
                 lines_take(&talk->lines, &talk->in, size, false);
                 return keep_end(ask, ask->options.prompt ? ask->options.prompt : talk->prompt);
             }
-            if (match == MATCH_BEGUN)
+            if (match == MATCH_BEGUN && !talk->has_message)
                 return 0;
         }
-        if (!lines_find(&talk->lines, &talk->in, &size, &end_size))
+        if (!read_find_line(talk, &size, &end_size))
             return 0;
         int result = take_line(ask, size, end_size);
         if (result != 0)

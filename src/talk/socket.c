@@ -27,6 +27,7 @@ static int socket_done(struct talk_connect *way) {
     if (way->talk->endpoint.kind == ENDPOINT_TCP) /* a line is not held back for the answer to the one before */
         (void)sys_setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     way->talk->channel = (struct talk_channel){.in_fd = fd, .out_fd = fd, .in_is_socket = true, .out_is_socket = true};
+    way->talk->channel.is_packets = way->is_seqpacket;
     return 1;
 }
 

@@ -1,5 +1,6 @@
 /* A talk's life: see talk.h. */
 #include "talk/talk.h"
+#include "talk/mover.h"
 
 #include <sys/ioctl.h>
 
@@ -109,6 +110,8 @@ static void after_fork(struct forkguard_node *node) {
         fd_close(channel->out_fd);
     fd_close(channel->in_fd);
     channel->in_fd = channel->out_fd = -1;
+    mover_abandon(channel->in_mover);
+    mover_abandon(channel->out_mover);
     child_abandon(talk);
     transcript_abandon(talk->transcript);
 }
@@ -118,10 +121,9 @@ static void after_fork(struct forkguard_node *node) {
 int talk_opened(spile_talk *talk) {
     int result = channel_begin(talk);
     if (result < 0) {
-        const char *why = result == -EPERM ? "it can't be waited for (no poll)" : strerror(-result);
-        talk_fail(talk,
-                  error_with(error_new(SPILE_ERROR_ENDPOINT, "'%s' can't be talked with: %s", talk->endpoint.text, why),
-                             -result, -1, -1));
+        talk_fail(talk, error_with(error_new(SPILE_ERROR_ENDPOINT, "'%s' can't be talked with: %s", talk->endpoint.text,
+                                             strerror(-result)),
+                                   -result, -1, -1));
         return result;
     }
     talk_set_state(talk, SPILE_TALK_STATE_OPEN);
@@ -139,7 +141,7 @@ static int check_options(const char *endpoint, const spile_talk_options *options
         return error_set(ret_error, SPILE_ERROR_USAGE, EINVAL, "an option has a value that it can't have");
     if (options->standard_error == SPILE_STDIO_CAPTURE)
         return error_set(ret_error, SPILE_ERROR_USAGE, EINVAL, "standard error of a talk's program can't be captured");
-    if (options->message || options->reconnect)
+    if (options->reconnect)
         return error_set(ret_error, SPILE_ERROR_USAGE, EOPNOTSUPP, "that option is not there yet");
     return 0;
 }
@@ -390,6 +392,8 @@ spile_talk *spile_talk_free(spile_talk *talk) {
         expect_cancel_all(talk);
         talk_disconnect(talk);
     }
+    mover_free_abandoned(talk->channel.in_mover);
+    mover_free_abandoned(talk->channel.out_mover);
     if (talk->owns_loop)
         spile_loop_free(talk->loop);
     forkguard_remove(&talk->guard);
@@ -398,6 +402,7 @@ spile_talk *spile_talk_free(spile_talk *talk) {
     codec_done(&talk->codec);
     buffer_done(&talk->in);
     buffer_done(&talk->out);
+    free(talk->messages.ends);
     text_done(&talk->text);
     text_done(&talk->coded);
     ask_done(talk);

@@ -5,7 +5,7 @@
  *   connect.c   how it is reached: paths, FIFOs, sockets, descriptors
  *   tty.c       terminals: modes, locks, serial settings
  *   child.c     child programs
- *   channel.c     bytes in and out, on the loop
+ *   channel.c, mover.c   bytes in and out, on the loop; a thread for devices without poll
  *   codec.c, lines.c, buffer.c   bytes, lines and text
  *   read.c, write.c              what the caller reads and writes
  *   ask.c, question.c, reply.c   questions and their replies
@@ -32,6 +32,7 @@ struct talk_child;
 struct talk_connect;
 struct talk_ask;
 struct talk_expect;
+struct mover;
 
 enum { TALK_NEW = 0, QUEUE_MAX = 1 << 20, BEHIND_MAX = 64 };
 
@@ -39,9 +40,11 @@ enum { TALK_NEW = 0, QUEUE_MAX = 1 << 20, BEHIND_MAX = 64 };
 struct talk_channel {
     int in_fd, out_fd; /* -1: none; may be the same */
     bool in_is_socket, out_is_socket;
-    bool out_is_pipe; /* a write may raise SIGPIPE */
-    bool is_terminal; /* what a hang-up says is an end */
-    bool is_master;   /* of a child's terminal */
+    bool is_packets;                    /* what is not read of one is lost */
+    struct mover *in_mover, *out_mover; /* of a device without poll; or NULL */
+    bool out_is_pipe;                   /* a write may raise SIGPIPE */
+    bool is_terminal;                   /* what a hang-up says is an end */
+    bool is_master;                     /* of a child's terminal */
     struct loop_fd in, out;
 };
 
@@ -87,9 +90,14 @@ struct spile_talk {
     struct lines lines;
     struct buffer in;  /* arrived and not read */
     struct buffer out; /* to be written */
-    struct text text;  /* what was read last, decoded */
-    struct text coded; /* what is being written, encoded */
-    const char *raw;   /* its bytes */
+    struct messages {
+        uint64_t *ends; /* where each ends, in bytes written; what lies behind the last is not whole yet */
+        size_t count, capacity;
+    } messages;
+    bool wants_message, has_message; /* with `message`: something is to be read; what has come ends with one's end */
+    struct text text;                /* what was read last, decoded */
+    struct text coded;               /* what is being written, encoded */
+    const char *raw;                 /* its bytes */
     size_t raw_size;
     uint64_t bytes_in, bytes_out, arrived_ns;
 
@@ -162,6 +170,10 @@ void channel_put_out(spile_talk *talk);
 void channel_tell(spile_talk *talk);
 /* Takes in what has arrived by now. */
 void channel_take_now(spile_talk *talk);
+/* With `message`: something is awaited, and may be read. */
+int channel_want_message(spile_talk *talk);
+/* With `message`: what was queued up to here is one. */
+int channel_end_message(spile_talk *talk);
 uint64_t talk_keep_limit(const spile_talk *talk);
 
 /* read.c */
@@ -176,6 +188,10 @@ int read_failure(const spile_talk *talk, spile_error **ret_error);
 /* What spile_talk_bytes hands out. */
 void read_note_raw(spile_talk *talk, size_t size);
 int read_refuse_text(const spile_talk *talk, const char *data, size_t size, spile_error **ret_error);
+/* As talk_wait_step, for what is to come. */
+int read_step(struct talk_wait *wait, uint64_t at_ns);
+/* The first line: as lines_find; with `message` what there is of one where its message has ended, too. */
+bool read_find_line(spile_talk *talk, size_t *ret_size, size_t *ret_end_size);
 /* Takes the line that lines_find found and decodes it; a view in `talk->text` or in the buffer. */
 int read_take_line(spile_talk *talk, size_t size, size_t end_size, const char **ret_text, size_t *ret_size,
                    spile_error **ret_error);

@@ -149,6 +149,45 @@ struct writing {
     bool is_text, is_line; /* as bytes otherwise; its end is still to be added */
 };
 
+/* Queues a message: all of it or nothing. */
+static int queue_message(spile_talk *talk, const char *data, size_t size, bool is_text, bool adds_end,
+                         spile_error **ret_error) {
+    const size_t before = buffer_size(&talk->out);
+    int result = queue(talk, data, size, is_text, ret_error);
+    if (result >= 0 && adds_end)
+        result = queue_text(talk, "\n", 1, ret_error);
+    if (result >= 0)
+        result = channel_end_message(talk);
+    if (result < 0)
+        talk->out.end = talk->out.start + before;
+    return result;
+}
+
+static size_t message_size(const struct writing *writing, const char *place, const char *end) {
+    const char *line_end = writing->is_text && place < end ? memchr(place, '\n', (size_t)(end - place)) : NULL;
+    return (size_t)((line_end ? line_end + 1 : end) - place);
+}
+
+/* Each line is a message, and what there is behind the last; of bytes all are one. */
+static size_t write_messages(spile_talk *talk, const struct writing *writing, struct talk_wait *wait, int *ret_result,
+                             spile_error **ret_error) {
+    const char *place = writing->data, *end = place + writing->size;
+    int result = 0;
+    do {
+        const size_t size = message_size(writing, place, end);
+        const bool is_ended = writing->is_text && size > 0 && place[size - 1] == '\n';
+        if (buffer_size(&talk->out) > 0 && buffer_size(&talk->out) + size > QUEUE_MAX)
+            result = drain(talk, wait, QUEUE_MAX / 2, ret_error);
+        if (result >= 0 && (size > 0 || writing->is_line))
+            result = queue_message(talk, place, size, writing->is_text, !is_ended && writing->is_line, ret_error);
+        place += result < 0 ? 0 : size;
+    } while (result >= 0 && place < end);
+    if (result >= 0)
+        result = drain(talk, wait, 0, ret_error);
+    *ret_result = result == -EAGAIN && place == end ? 0 : result;
+    return writing->size - (size_t)(end - place);
+}
+
 /* Bytes that were taken; *ret_result is why it was not all, or why not all of it is out. */
 static size_t write_slices(spile_talk *talk, const struct writing *writing, struct talk_wait *wait, int *ret_result,
                            spile_error **ret_error) {
@@ -192,6 +231,8 @@ static ssize_t write_any(spile_talk *talk, const struct writing *writing, struct
     if (result < 0)
         return result;
     talk->line_out = writing->is_line ? 0 : line_open;
+    if (talk->options.message)
+        return (ssize_t)write_messages(talk, writing, wait, ret_result, ret_error);
     return (ssize_t)write_slices(talk, writing, wait, ret_result, ret_error);
 }
 
@@ -278,16 +319,12 @@ int spile_talk_write_secret(spile_talk *talk, const char *line, uint64_t timeout
 }
 
 static int queue_line(spile_talk *talk, const char *line, spile_error **ret_error) {
-    const size_t size = strlen(line), before = buffer_size(&talk->out);
+    const size_t size = strlen(line);
     size_t line_open = 0;
     int result = check_lines(talk, line, size, &line_open, ret_error);
     if (result >= 0)
-        result = queue_text(talk, line, size, ret_error);
+        result = queue_message(talk, line, size, true, true, ret_error);
     if (result >= 0)
-        result = queue_text(talk, "\n", 1, ret_error);
-    if (result < 0) /* nothing of it is asked */
-        talk->out.end = talk->out.start + before;
-    else
         talk->line_out = 0;
     return result;
 }

@@ -304,3 +304,28 @@ def test_transcript(tmp_path):
     assert isinstance(talk.transcript_error, OSError)
     with pytest.raises(spile.TalkError, match="transcript '/no/dir/x' can't be written"):
         spile.open("pipe: cat", transcript="/no/dir/x")
+
+
+def test_devices_without_poll():
+    with spile.open("/dev/zero") as talk:
+        assert talk.buffer.read_exactly(100000) == bytes(100000)
+    with spile.open("/dev/full") as talk:
+        with pytest.raises(OSError, match="No space left on device"):
+            talk.write("x\n")
+    with spile.open("/dev/null") as talk:
+        assert talk.write("x\n") == 2 and talk.read() == ""
+
+
+def test_messages():
+    """An instrument that wants each command in a message, and answers without a line's end."""
+    ours, peer = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with peer, spile.open(ours.detach(), message=True, timeout=30) as talk:
+        peer.send(b"not awaited")
+        assert talk.read_now() == ""
+        talk.write("*RST\nINIT\n")
+        talk.write("MEAS?\n")
+        assert [peer.recv(100) for _ in range(3)] == [b"*RST\n", b"INIT\n", b"MEAS?\n"]
+        peer.send(b"+1.5")
+        assert (talk.readline(), talk.readline()) == ("not awaited\n", "+1.5\n")
+        talk.buffer.write(b"#14a\nb\n")
+        assert peer.recv(100) == b"#14a\nb\n"
