@@ -259,7 +259,7 @@ int spile_talk_resync(spile_talk *talk, uint64_t silence_ns, uint64_t timeout_ns
     struct talk_wait wait = talk_wait_begin(talk, timeout_ns);
     const uint64_t began = time_now_ns();
     for (;;) {
-        uint64_t quiet_at = time_add_ns(MAX(began, talk->arrived_ns), silence_ns);
+        uint64_t quiet_at = time_add_ns(MAX(began, channel_arrived_ns(talk)), silence_ns);
         result = ask_set_aside(talk, buffer_size(&talk->in));
         if (result < 0)
             return result;

@@ -85,10 +85,18 @@ static void take_in(spile_talk *talk) {
         talk->has_message = talk->options.message && !has_more;
         talk->wants_message &= has_more;
         talk->bytes_in += (uint64_t)count;
-        talk->arrived_ns = time_now_ns();
+        talk->has_just_come = true;
+        if (!talk->owns_loop || talk->late)
+            (void)channel_arrived_ns(talk);
         talk->news |= SPILE_TALK_ARRIVED;
         lines_arrived(&talk->lines, in);
     }
+}
+
+uint64_t channel_arrived_ns(spile_talk *talk) {
+    if (TAKE(talk->has_just_come, false))
+        talk->arrived_ns = time_now_ns();
+    return talk->arrived_ns;
 }
 
 void channel_take_now(spile_talk *talk) {
@@ -220,6 +228,8 @@ static bool is_reading(const spile_talk *talk) {
 }
 
 static int watch(spile_talk *talk, struct loop_fd *source, int fd, uint32_t events, loop_fd_fn function) {
+    if (source->loop && source->events == events) /* as a rule: nothing is to be done for a line */
+        return 0;
     if (!events || fd < 0) {
         loop_fd_remove(source);
         return 0;

@@ -132,7 +132,7 @@ static int at_end(struct talk_expect *expect, struct finding *ret_finding, spile
 
 /* Whether nothing has come for so long; *ret_at is when that will be. */
 static bool is_quiet(struct talk_expect *expect, uint64_t duration_ns) {
-    const uint64_t at = time_add_ns(expect->talk->arrived_ns, duration_ns);
+    const uint64_t at = time_add_ns(channel_arrived_ns(expect->talk), duration_ns);
     bool is_now = at != NS_FOREVER && time_now_ns() >= at;
     if (!is_now)
         expect->look_at_ns = MIN(expect->look_at_ns, at);
@@ -270,7 +270,7 @@ static int wait_for(struct talk_expect *expect, uint64_t timeout_ns, struct find
                     spile_error **ret_error) {
     struct talk_wait wait = talk_wait_begin(expect->talk, timeout_ns);
     bool is_late = false;
-    expect->until_ns = wait.until_ns;
+    expect->until_ns = talk_wait_until(&wait);
     for (;;) {
         int result = advance(expect, is_late, ret_finding, ret_error);
         if (result != 0)

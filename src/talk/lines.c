@@ -42,7 +42,9 @@ static uint64_t next_unit(const struct lines *lines, const unsigned char *unit, 
 bool lines_find(struct lines *lines, const struct buffer *buffer, size_t *ret_size, size_t *ret_end_size) {
     const struct codec *codec = lines->codec;
     const size_t size = buffer_size(buffer), unit = codec->unit;
-    const char *data = size ? buffer_start(buffer) : "";
+    if (size == 0)
+        return false;
+    const char *data = buffer_start(buffer);
     uint64_t lf = NONE, cr = NONE;
     if (lines->ends != SPILE_TALK_ENDS_CR)
         lf = next_unit(lines, codec->lf, data, size, &lines->lf_at, &lines->lf_seen);

@@ -111,10 +111,10 @@ static int take_prompt(struct talk_ask *ask) {
 }
 
 /* Silence since then means that the late reply never comes. */
-static uint64_t resync_at(const spile_talk *talk) {
+static uint64_t resync_at(spile_talk *talk) {
     if (!talk->late || !talk->options.resync_ns)
         return NS_FOREVER;
-    return time_add_ns(MAX(talk->arrived_ns, talk->late->asked_ns), talk->options.resync_ns);
+    return time_add_ns(MAX(channel_arrived_ns(talk), talk->late->asked_ns), talk->options.resync_ns);
 }
 
 /* 1: it can be asked now. */
@@ -206,7 +206,7 @@ static int advance(struct talk_ask *ask, spile_error **ret_error) {
 static uint64_t silence_at(const struct talk_ask *ask) {
     if (ask->state != ASK_ASKED || !ask->options.silence_ns || !reply_has_begun(ask))
         return NS_FOREVER;
-    return time_add_ns(MAX(ask->talk->arrived_ns, ask->asked_ns), ask->options.silence_ns);
+    return time_add_ns(MAX(channel_arrived_ns(ask->talk), ask->asked_ns), ask->options.silence_ns);
 }
 
 static void time_out(struct talk_ask *ask) {
@@ -235,7 +235,7 @@ static void time_out(struct talk_ask *ask) {
 
 /* What it waits for next, should nothing arrive. */
 static void set_timer(struct talk_ask *ask) {
-    const spile_talk *talk = ask->talk;
+    spile_talk *talk = ask->talk;
     uint64_t when = MIN(ask->until_ns, silence_at(ask));
     if (ask->state == ASK_WAITING && ask == ask_current(talk)) {
         when = MIN(when, resync_at(talk));

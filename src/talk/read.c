@@ -342,7 +342,7 @@ int spile_talk_read_silence(spile_talk *talk, uint64_t silence_ns, uint64_t time
     struct talk_wait wait = talk_wait_begin(talk, timeout_ns);
     const uint64_t began = time_now_ns();
     for (;;) {
-        uint64_t quiet_at = time_add_ns(MAX(began, talk->arrived_ns), silence_ns);
+        uint64_t quiet_at = time_add_ns(MAX(began, channel_arrived_ns(talk)), silence_ns);
         bool is_quiet = wait.was_stepped && time_now_ns() >= quiet_at;
         if (is_quiet || read_is_over(talk)) {
             const size_t size = buffer_size(&talk->in);

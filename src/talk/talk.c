@@ -31,17 +31,30 @@ static char **strings_free(char **strings) {
 /* ------------------------------------------------------------------------------ waiting */
 
 struct talk_wait talk_wait_begin(spile_talk *talk, uint64_t timeout_ns) {
-    return (struct talk_wait){.talk = talk, .until_ns = timeout_ns ? time_add_ns(time_now_ns(), timeout_ns) : 0};
+    return (struct talk_wait){
+        .talk = talk, .timeout_ns = timeout_ns, .until_ns = timeout_ns == NS_FOREVER ? NS_FOREVER : 0};
+}
+
+static void set_until(struct talk_wait *wait, uint64_t now) {
+    if (!wait->until_ns && wait->timeout_ns)
+        wait->until_ns = time_add_ns(now, wait->timeout_ns);
+}
+
+uint64_t talk_wait_until(struct talk_wait *wait) {
+    if (!wait->until_ns && wait->timeout_ns)
+        set_until(wait, time_now_ns());
+    return wait->until_ns;
 }
 
 int talk_wait_step(struct talk_wait *wait, uint64_t at_ns) {
     spile_talk *talk = wait->talk;
-    const uint64_t now = wait->until_ns == NS_FOREVER && at_ns == NS_FOREVER ? 0 : time_now_ns();
+    const uint64_t now = wait->timeout_ns == NS_FOREVER && at_ns == NS_FOREVER ? 0 : time_now_ns();
+    set_until(wait, now);
     const uint64_t until = MIN(wait->until_ns, at_ns);
     if (wait->was_stepped && wait->until_ns <= now)
-        return wait->until_ns ? -ETIMEDOUT : -EAGAIN;
+        return wait->timeout_ns ? -ETIMEDOUT : -EAGAIN;
     if (loop_is_stepping(talk->loop))
-        return wait->until_ns ? -EBUSY : -EAGAIN;
+        return wait->timeout_ns ? -EBUSY : -EAGAIN;
     wait->was_stepped = true;
     int result = spile_loop_step(talk->loop, until == NS_FOREVER ? NS_FOREVER : until > now ? until - now : 0);
     return MIN(result, 0);
@@ -128,7 +141,7 @@ int talk_opened(spile_talk *talk) {
     }
     talk_set_state(talk, SPILE_TALK_STATE_OPEN);
     talk->news |= SPILE_TALK_OPENED;
-    talk->arrived_ns = time_now_ns();
+    talk->has_just_come = true;
     transcript_event(talk->transcript, "opened", talk->endpoint.text);
     return 0;
 }

@@ -99,7 +99,9 @@ struct spile_talk {
     struct text coded;               /* what is being written, encoded */
     const char *raw;                 /* its bytes */
     size_t raw_size;
-    uint64_t bytes_in, bytes_out, arrived_ns;
+    uint64_t bytes_in, bytes_out;
+    uint64_t arrived_ns; /* when something came last: see channel_arrived_ns */
+    bool has_just_come;  /* that is still to be noted */
 
     size_t line_out;               /* bytes of a line that was written without its end */
     struct transcript *transcript; /* or NULL */
@@ -137,10 +139,13 @@ void talk_disconnect(spile_talk *talk);
 /* Waiting: a function looks whether it has what it wants, else waits for the loop. */
 struct talk_wait {
     spile_talk *talk;
-    uint64_t until_ns; /* 0: not at all */
+    uint64_t timeout_ns; /* 0: not at all */
+    uint64_t until_ns;   /* 0: not looked at yet, for asking the time costs */
     bool was_stepped;
 };
 struct talk_wait talk_wait_begin(spile_talk *talk, uint64_t timeout_ns);
+/* Its deadline from now on, or 0: it does not wait. */
+uint64_t talk_wait_until(struct talk_wait *wait);
 /* Steps once. 0: look again. -EAGAIN, -ETIMEDOUT, -EBUSY, or the loop's error. `at_ns`: a moment at which to look again
  * anyhow, or NS_FOREVER. */
 int talk_wait_step(struct talk_wait *wait, uint64_t at_ns);
@@ -168,6 +173,9 @@ int channel_update(spile_talk *talk);
 void channel_put_out(spile_talk *talk);
 /* Tells the caller what has happened; the talk may be gone afterwards. */
 void channel_tell(spile_talk *talk);
+/* When something came last. Noted when it is asked for first where nobody waited for it but a function that has
+ * returned at once: the time costs as much as all else that is done for a line. */
+uint64_t channel_arrived_ns(spile_talk *talk);
 /* Takes in what has arrived by now. */
 void channel_take_now(spile_talk *talk);
 /* With `message`: something is awaited, and may be read. */

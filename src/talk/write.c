@@ -194,9 +194,9 @@ static size_t write_slices(spile_talk *talk, const struct writing *writing, stru
     const char *data = writing->data;
     const size_t size = writing->size;
     const bool is_text = writing->is_text;
-    const size_t limit = wait->until_ns ? QUEUE_MAX / 4 : QUEUE_MAX;
+    const size_t limit = wait->timeout_ns ? QUEUE_MAX / 4 : QUEUE_MAX;
     size_t done = 0;
-    int result = wait->until_ns && buffer_size(&talk->out) > 0 ? drain(talk, wait, 0, ret_error) : 0;
+    int result = wait->timeout_ns && buffer_size(&talk->out) > 0 ? drain(talk, wait, 0, ret_error) : 0;
     while (done < size && result >= 0) {
         const size_t slice = slice_of(data + done, size - done, is_text);
         if (buffer_size(&talk->out) + slice > limit)
@@ -226,7 +226,7 @@ static ssize_t write_any(spile_talk *talk, const struct writing *writing, struct
         result = check_lines(talk, data, size, &line_open, ret_error);
     if (result >= 0 && writing->is_text)
         result = check_text(talk, data, size, ret_error);
-    if (result >= 0 && wait->until_ns && loop_is_stepping(talk->loop))
+    if (result >= 0 && wait->timeout_ns && loop_is_stepping(talk->loop))
         result = -EBUSY;
     if (result < 0)
         return result;
