@@ -234,6 +234,7 @@ const struct scenario scenarios[] = {
      .check = check_simple},
     {.name = "failing",
      .templates = {"sh -c 'echo half >$1; echo why >&2; exit 7' sh {>out}", "cat {<out}"},
+     .options = {.keep_terminal = true},
      .must_fail = true,
      .prepare = prepare_nothing,
      .check = check_failing},

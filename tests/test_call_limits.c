@@ -231,7 +231,7 @@ START_TEST(private_path) {
         spile_result_free(run_badly(CALL_WITH(options, "pwd"), SPILE_ERROR_PROMISE, "the promise 'private_path'"));
         return;
     }
-    /* Two at a time, each in its own, and what was there before is covered for them alone. */
+    /* One after the other, each in its own, and what was there before is covered for them alone. */
     spile_call *call = CALL_WITH(options, "sh -c 'pwd -P >here; cp $1 /mnt/copy' sh {<in} {+>here} {+>copy}",
                                  "sh -c 'pwd -P; cat /mnt/copy; ls /mnt' sh {+<copy} >{listing}");
     give(call, "in", "x\n");
@@ -240,6 +240,11 @@ START_TEST(private_path) {
     check_output(result, "listing", "/mnt\nx\ncopy\nlisting\n");
     spile_result_free(result);
     ck_assert_int_lt(access("/mnt/copy", F_OK), 0);
+    /* Two at a time: the first one writes by its path when the second one has its own there. */
+    result = run_well(CALL_WITH(options, "sh -c 'cat $1; echo x >/mnt/mine' sh {<s|} {+>mine}",
+                                "sh -c 'echo >/mnt/other; echo >$1' sh {>s|} {+>other}"));
+    check_output(result, "mine", "x\n");
+    spile_result_free(result);
     spile_result_free(run_badly(CALL_WITH(OPTIONS(.private_path = "/nowhere/at/all"), "true"), SPILE_ERROR_USAGE,
                                 "the private path '/nowhere/at/all' is no directory that can be covered"));
     spile_result_free(run_badly(CALL_WITH(OPTIONS(.private_path = "mnt"), "true"), SPILE_ERROR_USAGE, "'mnt'"));

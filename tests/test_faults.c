@@ -17,6 +17,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <termios.h>
 
 enum {
     OCCURRENCES = 3,
@@ -61,11 +62,68 @@ static bool is_full(void) {
 
 /* ------------------------------------------------------------------------------------------------ one run */
 
+/* What a call may not touch of its host. */
+struct manners {
+    sigset_t mask;
+    struct sigaction actions[NSIG];
+    struct termios modes; /* of standard input */
+    mode_t umask;
+    char directory[PATH_MAX];
+};
+
+/* Signals that are blocked, handled and ignored, and a terminal as standard input. */
+static void take_manners(void) {
+    sigset_t some;
+    struct termios modes;
+    sigemptyset(&some);
+    sigaddset(&some, SIGUSR2);
+    sigprocmask(SIG_BLOCK, &some, NULL);
+    signal(SIGUSR1, SIG_IGN);
+    int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+    if (master < 0 || grantpt(master) < 0 || unlockpt(master) < 0)
+        return;
+    int slave = open(ptsname(master), O_RDWR | O_NOCTTY | O_CLOEXEC);
+    if (slave < 0 || dup2(slave, STDIN_FILENO) < 0 || tcgetattr(slave, &modes) < 0)
+        return;
+    modes.c_lflag &= ~(tcflag_t)ECHO;
+    tcsetattr(slave, TCSANOW, &modes);
+    close(slave);
+}
+
+static void look_at_manners(struct manners *manners) {
+    memset(manners, 0, sizeof(*manners));
+    sigprocmask(SIG_SETMASK, NULL, &manners->mask);
+    for (int number = 1; number < NSIG; number++)
+        (void)sigaction(number, NULL, &manners->actions[number]);
+    (void)tcgetattr(STDIN_FILENO, &manners->modes);
+    manners->umask = umask(0);
+    umask(manners->umask);
+    if (!getcwd(manners->directory, sizeof(manners->directory)))
+        wrong("the current directory is lost");
+}
+
+static void compare_manners(const struct manners *before) {
+    struct manners now;
+    look_at_manners(&now);
+    if (memcmp(&now.mask, &before->mask, sizeof(now.mask)) != 0)
+        wrong("the signal mask is another");
+    for (int number = 1; number < NSIG; number++)
+        if (now.actions[number].sa_handler != before->actions[number].sa_handler)
+            wrong("signal %d is handled otherwise", number);
+    if (memcmp(&now.modes, &before->modes, sizeof(now.modes)) != 0)
+        wrong("the terminal's modes are others");
+    if (now.umask != before->umask || strcmp(now.directory, before->directory) != 0)
+        wrong("the umask or the current directory is another");
+}
+
 /* In a process of its own. The rule is taken back before what is left is counted. */
 static void run_here(const struct scenario *scenario, spile_containment containment, const char *directory,
                      struct fault_plan *plan, const struct task *task, int complaints) {
     dup2(complaints, STDERR_FILENO);
     close(complaints);
+    struct manners before;
+    take_manners();
+    look_at_manners(&before);
     size_t fds = open_fds();
     if (task) {
         plan->occurrence = task->occurrence;
@@ -78,6 +136,7 @@ static void run_here(const struct scenario *scenario, spile_containment containm
     plan->key = plan->countdown = 0;
     if (open_fds() != fds)
         wrong("%zu descriptors are left, before there were %zu", open_fds(), fds);
+    compare_manners(&before);
     exit(outcome);
 }
 
@@ -130,6 +189,59 @@ static unsigned shared_files(void) {
     return count;
 }
 
+/* Control groups of version 1 that a worker has for itself, and so what is left in them; "": it has none. */
+static char own_groups[2][2200];
+
+/* Below the group the tests are in, which may be nobody's to change. */
+static void enter_groups(void) {
+    static const char *const controllers[] = {"memory", "pids"};
+    char line[PATH_MAX], names[64], path[2048], procs[2300];
+    FILE *own = fopen("/proc/self/cgroup", "re");
+    while (own && fgets(line, sizeof(line), own)) {
+        int number;
+        path[0] = '\0';
+        if (sscanf(line, "%d:%63[^:]:%2047s", &number, names, path) < 2)
+            continue;
+        for (size_t i = 0; i < ARRAY_SIZE(controllers); i++) {
+            if (strcmp(names, controllers[i]) != 0)
+                continue;
+            snprintf(own_groups[i], sizeof(own_groups[i]), "/sys/fs/cgroup/%s%s/faults-%d", names, path, getpid());
+            snprintf(procs, sizeof(procs), "/sys/fs/cgroup/%s%s/faults-%d/cgroup.procs", names, path, getpid());
+            AUTO_FD fd = mkdir(own_groups[i], 0755) < 0 ? -1 : open(procs, O_WRONLY | O_CLOEXEC);
+            if (fd < 0 || write(fd, "0", 1) != 1) {
+                (void)rmdir(own_groups[i]);
+                own_groups[i][0] = '\0';
+            }
+        }
+    }
+    if (own)
+        fclose(own);
+}
+
+static unsigned groups_left(void) {
+    unsigned count = 0;
+    for (size_t i = 0; i < ARRAY_SIZE(own_groups); i++) {
+        DIR *directory = own_groups[i][0] ? opendir(own_groups[i]) : NULL;
+        for (struct dirent *entry; directory && (entry = readdir(directory));)
+            if (strncmp(entry->d_name, "spile", 5) == 0) {
+                fprintf(stderr, "'%s/%s' is left\n", own_groups[i], entry->d_name);
+                (void)unlinkat(dirfd(directory), entry->d_name, AT_REMOVEDIR);
+                count++;
+            }
+        if (directory)
+            closedir(directory);
+    }
+    return count;
+}
+
+/* A group goes when nobody is in it any more: by who waited for the worker. */
+static void remove_groups_of(pid_t worker) {
+    char command[160];
+    snprintf(command, sizeof(command), "find /sys/fs/cgroup -depth -type d -name faults-%d -exec rmdir '{}' ';'",
+             worker);
+    (void)!system(command);
+}
+
 /* FAULT_RIGHT, FAULT_ERROR, or FAULT_WRONG with what is wrong in `complaint`. */
 static int run_apart(const struct scenario *scenario, spile_containment containment, struct fault_plan *plan,
                      const struct task *task, char *complaint, size_t size) {
@@ -150,7 +262,7 @@ static int run_apart(const struct scenario *scenario, spile_containment containm
     int status = 0;
     waitpid(child, &status, 0);
     plan->key = plan->countdown = 0;
-    unsigned left = take_children(LEFT_MS) + (task ? shared_files() : 0);
+    unsigned left = take_children(LEFT_MS) + (task ? shared_files() + groups_left() : 0);
     ssize_t got = read(said[0], complaint, size - 1);
     complaint[MAX(got, (ssize_t)0)] = '\0';
     close(said[0]);
@@ -163,7 +275,7 @@ static int run_apart(const struct scenario *scenario, spile_containment containm
     else if (WIFSIGNALED(status))
         snprintf(complaint + used, size - used, "it is killed by signal %d", WTERMSIG(status));
     else if (left > 0 || removed != 0)
-        snprintf(complaint + used, size - used, "%u processes or directories are left", left);
+        snprintf(complaint + used, size - used, "%u processes, directories or control groups are left", left);
     else if (WEXITSTATUS(status) == FAULT_RIGHT || WEXITSTATUS(status) == FAULT_ERROR)
         return WEXITSTATUS(status);
     return FAULT_WRONG;
@@ -309,6 +421,7 @@ static void run_all(const struct scenario *scenario, size_t kind, const struct t
             continue;
         struct fault_plan *plan;
         begin_worker(&plan);
+        enter_groups();
         for (size_t j = i; j < tasks->count; j += workers)
             run_task(scenario, kind, plan, &tasks->items[j], counts);
         _exit(0);
@@ -316,6 +429,7 @@ static void run_all(const struct scenario *scenario, size_t kind, const struct t
     for (size_t i = 0; i < workers; i++) {
         int status = -1;
         waitpid(pids[i], &status, 0);
+        remove_groups_of(pids[i]);
         ck_assert_int_eq(status, 0);
     }
 }

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -360,3 +361,39 @@ def test_a_cell_is_used_again_as_it_is(tmp_path):
         return len(trace.read_text().splitlines())
 
     assert renewals(10) == renewals(30)
+
+
+def test_a_killed_host_whose_child_holds_all_that_it_had():
+    """One that was forked behind the library's back has the sockets still: the host's end is seen all the same."""
+    script = """
+import ctypes, os, spile
+context = spile.Context(idle_cells=1)
+spile.run("true", context=context)
+child = ctypes.CDLL(None).syscall(57)  # fork, of x86-64: nobody is told
+if child == 0:
+    ctypes.CDLL(None).pause()
+print(child, flush=True)
+spile.run("sleep 1000", context=context)
+"""
+    if os.uname().machine != "x86_64" or spile.doctor().containment == "none":
+        pytest.skip("another number, or no supervisor")
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
+    child = int(process.stdout.readline())
+    try:
+        process.kill()
+        process.wait()
+        end = time.monotonic() + 20
+        while any(words.startswith(b"spile-cell") and words.endswith(b"\0%d\0" % process.pid) for words in command_lines()):
+            assert time.monotonic() < end
+            time.sleep(0.002)
+    finally:
+        os.kill(child, signal.SIGKILL)
+
+
+def command_lines():
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as file:
+                yield file.read()
+        except OSError:
+            pass
