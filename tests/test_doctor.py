@@ -3,6 +3,7 @@ test_fallbacks.py."""
 import json
 import os
 import re
+import subprocess
 
 import pytest
 from run_host import host  # noqa: F401 (a fixture)
@@ -61,6 +62,23 @@ def test_required(host):
             assert ran.err.decode().startswith(f"spile: the promise '{promise['name']}' can't be kept here: ")
     host.refused("--require", "contained,flies", "true", says="there is no promise 'flies': did you mean 'files'?")
     host.refused("--require", "x", "true", says="there is no promise 'x': see spile doctor")
+
+
+def test_a_machine_that_swaps(host):
+    """What it says of its swap is believed, where files can't be kept out of it."""
+    host.write("swaps", b"Filename Type Size Used Priority\n/dev/sda2 partition 8388604 0 -2\n")
+    unshare = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-Urm"]
+    words = [*unshare, "sh", "-c", 'mount --bind swaps /proc/swaps || exit 77; exec "$@"', "sh", host.spile]
+    run = lambda *more: subprocess.run([*words, *more], cwd=host.directory, env=host.env, capture_output=True, timeout=60)
+    ran = run("doctor", "--json", "--containment", "reaper")
+    if ran.returncode == 77:
+        pytest.skip("nothing can be mounted over /proc/swaps here")
+    found = json.loads(ran.stdout)
+    promise, = [promise for promise in found["promises"] if promise["name"] == "no_swap"]
+    assert not promise["holds"] and "this machine swaps" in promise["text"] and "swapoff" in promise["cure"]
+    thing, = [thing for thing in found["machine"] if thing["name"] == "swap_free"]
+    assert not thing["holds"] and thing["text"] == "this machine swaps" and "swapoff" in thing["cure"]
+    assert run("doctor", "--containment", "reaper", "--require", "no_swap").returncode == 125
 
 
 def test_wrong_use(host):

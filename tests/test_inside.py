@@ -58,6 +58,32 @@ def test_files_are_not_seen_from_outside(contained):
     assert (process.returncode, out) == (0, b"700\n")
 
 
+def test_its_file_system(contained):
+    """It gives no rights, is nobody else's, and is kept out of swap where the kernel can be asked to."""
+    line, = [line for line in contained.ok("cat /proc/self/mounts").decode().splitlines() if line.startswith("spile ")]
+    options = line.split()[3].split(",")
+    assert {"nosuid", "nodev", "mode=700"} <= set(options)
+    mounts = subprocess.run(["unshare", "-m", "mount", "-t", "tmpfs", "-o", "noswap", "tmpfs", "/mnt"], capture_output=True)
+    assert ("noswap" in options) == (mounts.returncode == 0)  # Linux 6.4, root
+
+
+def test_what_the_host_mounts_later_is_seen(contained):
+    if os.geteuid() != 0:
+        pytest.skip("only root mounts something outside of the call")
+    place = contained.directory / "place"
+    place.mkdir()
+    os.mkfifo(contained.directory / "at_work")
+    os.mkfifo(contained.directory / "go_on")
+    script = f"""cd {contained.directory}
+"$@" run "sh -c 'echo >{contained.directory}/at_work; read x <{contained.directory}/go_on; ls {place}'" >said & spile=$!
+read x <at_work
+mount -t tmpfs tmpfs place && echo >place/new && echo >go_on
+wait $spile"""
+    subprocess.run(["unshare", "-m", "--propagation", "shared", "sh", "-c", script, "sh", contained.spile], env=contained.env,
+                   check=True, timeout=30)
+    assert contained.read("said") == b"new\n"
+
+
 def needs_package(build):
     if subprocess.run(["/usr/bin/python3", "-c", "import spile"], env={"PYTHONPATH": str(build / "python")},
                       capture_output=True).returncode != 0:
