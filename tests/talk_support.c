@@ -130,3 +130,11 @@ int make_pty(char *ret_path, size_t size) {
     ck_assert_int_eq(ptsname_r(master, ret_path, size), 0);
     return master;
 }
+
+spile_patterns *patterns_of(const spile_pattern *items, size_t count, const spile_patterns_options *options) {
+    spile_patterns *patterns = NULL;
+    spile_error *error = NULL;
+    int result = spile_patterns_new(items, count, options, &patterns, &error);
+    ck_assert_msg(result == 0, "%d, %s", result, error ? spile_error_get_message(error) : "no error");
+    return patterns;
+}

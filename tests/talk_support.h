@@ -32,3 +32,19 @@ void peer_write(int fd, const char *text);
 void peer_read(int fd, const char *text);
 /* A pseudoterminal: its master, and its slave's path. */
 int make_pty(char *ret_path, size_t size);
+
+/* Sets of patterns. */
+#define LITERAL(string) \
+    { .kind = SPILE_PATTERN_LITERAL, .text = (string) }
+#define REGEX(string, ...) \
+    { .kind = SPILE_PATTERN_REGEX, .text = (string), __VA_ARGS__ }
+#define END \
+    { .kind = SPILE_PATTERN_END }
+#define TIMEOUT \
+    { .kind = SPILE_PATTERN_TIMEOUT }
+#define EXPECT_OPTIONS(...) (&(spile_expect_options){.size = sizeof(spile_expect_options), __VA_ARGS__})
+#define PATTERNS_OPTIONS(...) (&(spile_patterns_options){.size = sizeof(spile_patterns_options), __VA_ARGS__})
+#define PATTERNS(...)                                 \
+    patterns_of((const spile_pattern[]){__VA_ARGS__}, \
+                sizeof((const spile_pattern[]){__VA_ARGS__}) / sizeof(spile_pattern), NULL)
+spile_patterns *patterns_of(const spile_pattern *items, size_t count, const spile_patterns_options *options);

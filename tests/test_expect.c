@@ -8,28 +8,6 @@
 
 enum { ROUNDS = 1500 };
 
-#define LITERAL(string) \
-    { .kind = SPILE_PATTERN_LITERAL, .text = (string) }
-#define REGEX(string, ...) \
-    { .kind = SPILE_PATTERN_REGEX, .text = (string), __VA_ARGS__ }
-#define END \
-    { .kind = SPILE_PATTERN_END }
-#define TIMEOUT \
-    { .kind = SPILE_PATTERN_TIMEOUT }
-#define EXPECT_OPTIONS(...) (&(spile_expect_options){.size = sizeof(spile_expect_options), __VA_ARGS__})
-#define PATTERNS_OPTIONS(...) (&(spile_patterns_options){.size = sizeof(spile_patterns_options), __VA_ARGS__})
-#define PATTERNS(...)                                 \
-    patterns_of((const spile_pattern[]){__VA_ARGS__}, \
-                sizeof((const spile_pattern[]){__VA_ARGS__}) / sizeof(spile_pattern), NULL)
-
-static spile_patterns *patterns_of(const spile_pattern *items, size_t count, const spile_patterns_options *options) {
-    spile_patterns *patterns = NULL;
-    spile_error *error = NULL;
-    int result = spile_patterns_new(items, count, options, &patterns, &error);
-    ck_assert_msg(result == 0, "%d, %s", result, error ? spile_error_get_message(error) : "no error");
-    return patterns;
-}
-
 static spile_match expect_with(spile_talk *talk, const spile_patterns *patterns, const spile_expect_options *options,
                                int index) {
     spile_match match = {.size = sizeof(match)};

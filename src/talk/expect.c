@@ -405,8 +405,7 @@ int spile_talk_expect_start(spile_talk *talk, const spile_patterns *patterns, co
 
 static void cancel(struct talk_expect *expect, const char *why) {
     spile_error **place = &expect->error;
-    expect->result =
-        error_set(place, SPILE_ERROR_CANCELLED, ECANCELED, "'%s' %s", expect->talk->endpoint.text, why);
+    expect->result = error_set(place, SPILE_ERROR_CANCELLED, ECANCELED, "'%s' %s", expect->talk->endpoint.text, why);
     unlink_expect(expect);
     tell(expect);
 }
