@@ -115,8 +115,10 @@ def test_it_is_installed_whole(installed, tmp_path):
     found = list(installed.rglob("spile/__init__.py"))
     assert len(found) == 1
     package = found[0].parent
-    names = {path.name for path in package.iterdir()}
-    assert names == {path.name for path in (PACKAGE / "spile").iterdir() if path.suffix in (".py", ".pyi", ".so", ".typed")}
+    kinds = (".py", ".pyi", ".so", ".typed", ".sh")
+    built = PACKAGE / "spile"
+    names = {str(path.relative_to(package)) for path in package.rglob("*") if path.is_file()}
+    assert names == {str(path.relative_to(built)) for path in built.rglob("*") if path.suffix in kinds and path.is_file()}
     helper = next(installed.rglob("spile-cell"))
     done = subprocess.run([sys.executable, "-B", "-c", "import spile; print(spile.__file__, spile.run('echo 1').containment)"],
                           env={**os.environ, "PYTHONPATH": str(package.parent), "SPILE_CELL": str(helper)}, cwd=tmp_path,
