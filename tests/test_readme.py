@@ -109,6 +109,24 @@ def test_shell_example(command, files, spile):
     assert " -n " in command or set(os.listdir(files)) != before or done.stdout
 
 
+def rows():
+    """The commands of the table of what others don't do, and what they are to say."""
+    table = README.split("## What it does that others don't")[1].split("\n\n")[1]
+    cells = [re.findall(r"`((?:[^`])*)`", line.replace("\\|", "|")) for line in table.splitlines()[2:]]
+    assert all(len(row) == 2 for row in cells) and len(cells) > 5
+    return cells
+
+
+@pytest.mark.parametrize("command, says", rows(), ids=lambda text: text[:40])
+def test_what_others_do_not(command, says, spile, tmp_path):
+    need("ps")
+    environment = os.environ | {"PATH": f"{pathlib.Path(spile).parent}:/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
+    done = subprocess.run(["sh", "-c", command], cwd=tmp_path, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True)
+    pattern = re.escape(says).replace("…\\ ", ".*").replace("\\ …", ".*")  # what it leaves out
+    assert re.fullmatch(pattern, " ".join(done.stdout.split())), done
+
+
 def test_first_screen(spile, tmp_path):
     need("ca65", "ld65")
     for name, source in {"main.s": "m.s65", "print.s": "foo.s65", "rom.cfg": "mem.cfg", "gfx.bin": "gfx.bin"}.items():
