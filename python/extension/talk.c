@@ -278,6 +278,26 @@ static PyObject *talk_write(PyObject *self, PyObject *arguments) {
     return PyLong_FromSsize_t(result < 0 ? 0 : result);
 }
 
+/* Text, as far as that goes at once: None where all of it is out, else how many bytes of it were taken. What is wrong
+ * with it or the talk shows when the rest is written. */
+static PyObject *talk_write_now(PyObject *self, PyObject *string) {
+    spile_talk *talk = talk_of(self);
+    Py_ssize_t size = 0;
+    bool is_out;
+    ssize_t result;
+    if (!talk)
+        return NULL;
+    const char *text = PyUnicode_AsUTF8AndSize(string, &size);
+    if (!text) {
+        PyErr_Clear();
+        return PyLong_FromLong(0);
+    }
+    Py_BEGIN_ALLOW_THREADS result = spile_talk_write(talk, text, (size_t)size, 0, NULL);
+    is_out = result == size && spile_talk_flush(talk, 0, NULL) >= 0;
+    Py_END_ALLOW_THREADS if (is_out) Py_RETURN_NONE;
+    return PyLong_FromSsize_t(result < 0 ? 0 : result);
+}
+
 typedef int (*wait_fn)(spile_talk *talk, uint64_t timeout_ns, spile_error **ret_error);
 
 /* True, or False where it did not come in time. */
@@ -416,6 +436,7 @@ static PyMethodDef talk_methods[] = {
     {"bytes", talk_bytes, METH_NOARGS, NULL},
     {"unasked", talk_unasked, METH_NOARGS, NULL},
     {"write", talk_write, METH_VARARGS, NULL},
+    {"write_now", talk_write_now, METH_O, NULL},
     {"flush", talk_flush, METH_O, NULL},
     {"end", talk_end, METH_NOARGS, NULL},
     {"close", talk_close, METH_O, NULL},

@@ -190,16 +190,16 @@ class Talk(io.TextIOBase):
     # ---------------------------------------------------------------------------------------------- waiting
 
     def _open(self) -> _spile.Talk:
-        if self._raw is None or self.closed:
+        if self._raw is None:
             raise ValueError("I/O operation on closed file.")
         return self._raw
 
     def _wait(self, act: Callable[[_spile.Talk, int], T | None], timeout: float | None, what: str) -> T:
         """Does it in slices, between which signals are handled and other threads have their turn."""
         until = None if timeout is None else time.monotonic() + timeout
+        slice_ns = SHARED_SLICE_NS  # which mostly is enough: what would be a better one is asked afterwards
         while True:
             left = NEVER if until is None else max(int((until - time.monotonic()) * 1e9), 0)
-            slice_ns = signal_slice() if threading.active_count() == 1 else SHARED_SLICE_NS
             with self._lock:
                 raw = self._open()
                 try:
@@ -211,6 +211,7 @@ class Talk(io.TextIOBase):
                 return result
             if left == 0:
                 raise TalkTimeoutError(f"{self.name!r} {what} in time")
+            slice_ns = signal_slice() if threading.active_count() == 1 else SHARED_SLICE_NS
 
     def _raise(self, raw: _spile.Talk, info: Info) -> None:
         if info.kind == "text":
@@ -225,8 +226,19 @@ class Talk(io.TextIOBase):
         Raises:
             TimeoutError: none came in time; what had come can still be read.
         """
-        self.flush()
+        if self._pending:
+            self.flush()
         if not self._held and (size is None or size < 0):
+            if self.timeout is None:  # what comes soon comes without detours
+                with self._lock:
+                    raw = self._open()
+                    try:
+                        line = raw.read_line(SHARED_SLICE_NS)
+                    except _spile.Refused as refused:
+                        self._raise(raw, Info(*refused.args))
+                        raise
+                if line is not None:
+                    return line
             return self._wait(_spile.Talk.read_line, self.timeout, "sent no whole line")
         with self._lock:
             if "\n" not in self._held:
@@ -287,10 +299,16 @@ class Talk(io.TextIOBase):
         """Takes the text; it goes out with the end of a line, a flush, or before something is read."""
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
+        goes_out = "\n" in text or len(text) > BLOCK
         with self._lock:
-            self._open()
+            raw = self._open()
+            if goes_out and not self._pending:
+                taken = raw.write_now(text)
+                if taken is not None:
+                    self._write(memoryview(text.encode("utf-8", "surrogatepass"))[taken:], True)
+                return len(text)
             self._pending.append(text)
-        if "\n" in text or len(text) > BLOCK:
+        if goes_out:
             self.flush()
         return len(text)
 

@@ -86,7 +86,7 @@ static void take_in(spile_talk *talk) {
         talk->wants_message &= has_more;
         talk->bytes_in += (uint64_t)count;
         talk->has_just_come = true;
-        if (!talk->owns_loop || talk->late)
+        if (talk->options.told || talk->late)
             (void)channel_arrived_ns(talk);
         talk->news |= SPILE_TALK_ARRIVED;
         lines_arrived(&talk->lines, in);
