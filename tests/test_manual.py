@@ -1,5 +1,6 @@
 """The manual pages: they are made, say what the headers and the examples say, and are found by every function's name."""
 import importlib.util
+import os
 import pathlib
 import re
 import shutil
@@ -76,3 +77,41 @@ def test_a_declaration_is_broken_between_parameters():
     assert expand.fitted(text).splitlines() == ["int spile_some_name(const char *first_parameter,",
                                                 "        const char *second_parameter, void *third_one);"]
     assert expand.fitted("int spile_some_name(void);") == "int spile_some_name(void);"
+
+
+# ------------------------------------------------------------------------------------------------ commands that are shown
+
+GIVEN = {"a.s": ".globl _start\n_start: nop\n", "a.c": '#include "inc/a.h"\nint a = A;\n', "../include/a.h": "#define A 1\n",
+         "new": "another\n", "sums": "6*7\n"}
+RUN_FOR_REAL = {"as", "ld", "sort", "uniq", "diff", "gcc", "python3", "bc"}
+
+
+def commands():
+    for page in PAGES:
+        literal = re.findall(r"(?m)^\t((?:spile|printf) (?:.*\\\\\+\+\n)*.*)$", page.read_text())
+        for command in literal:
+            yield re.sub(r"\\(.)", r"\1", re.sub(r"\+\+$", "", re.sub(r"\+\+\n\s*", "\n", command)))
+
+
+def test_commands_are_found():
+    assert len(list(commands())) > 10 and "spile ask -p '>>> ' 'pty: python3 -i' '6 * 7'" in commands()
+
+
+@pytest.mark.parametrize("command", commands())
+def test_a_command_of_a_page_does(command, build, tmp_path):
+    place = tmp_path / "here"
+    place.mkdir()
+    environment = os.environ | {"PATH": f"{build / 'cli'}:/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
+    bound = dict(re.findall(r"([\w./]+)=(\.\.?[\w./]+)", command))
+    for name in [*re.findall(r"\{\+?<>?([^{}>]+)\}", command), *re.findall(r"(?<![{+])<(\w+)$", command)]:
+        path = place / bound.get(name, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(GIVEN.get(bound.get(name, name), "given\n"))
+    programs = set(re.findall(r"(?:['|:] ?)([a-z]\w+) ", command.split(" ", 2)[2]))
+    is_real = programs and programs <= RUN_FOR_REAL and all(map(shutil.which, programs)) and "/usr/share/dict" not in command
+    if not is_real:  # what it needs is not there: it is understood at least
+        command = re.sub(r"spile run", "spile run -n", command) if "spile run" in command else command + " --help"
+        command = command.replace("/usr/share/dict/words", "/etc/passwd")
+    done = subprocess.run(["sh", "-c", command], cwd=place, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                          timeout=60)
+    assert (done.returncode, done.stderr) == (0, ""), (command, done)
