@@ -187,28 +187,78 @@ static int talk_on(struct talking *talking) {
     return talking->status;
 }
 
-/* With a prompt each line is a question; of messages those that ask something. */
-static int ask_lines(struct talk_command *command, spile_talk *talk) {
-    struct builder input = {0};
-    char block[BLOCK];
-    int status = 0;
-    for (ssize_t size; (size = read(0, block, sizeof(block))) != 0;) {
-        if (size < 0 && errno != EINTR)
-            return input_failed();
-        if (size > 0)
-            builder_add(&input, block, (size_t)size);
+/* Standard input, line by line, for what takes each only when the one before has had its reply. */
+struct input {
+    struct builder held; /* read, and what of it was taken */
+    size_t taken, looked;
+    bool has_ended;
+};
+
+/* Waits for more of it, or for the end of the other side; returns what to exit with, or 0. */
+static int read_more(struct input *input, spile_talk *talk, spile_loop *loop) {
+    struct builder *held = &input->held;
+    if (input->taken > 0) {
+        held->size -= input->taken;
+        memmove(held->data, held->data + input->taken, held->size);
+        input->taken = 0;
     }
-    char *end = input.data + input.size;
-    for (char *line = input.data; line < end && status == 0;) {
-        char *line_end = memchr(line, '\n', (size_t)(end - line));
-        if (line_end)
-            *line_end = '\0';
-        spile_ask_options how = command->ask;
-        how.no_reply = command->options.message && !strchr(line, '?');
-        status = talk_ask(talk, &how, line);
-        line = line_end ? line_end + 1 : end;
+    for (;;) {
+        struct pollfd fds[2] = {{.fd = 0, .events = POLLIN}, {.fd = spile_loop_fd(loop), .events = POLLIN}};
+        char block[BLOCK];
+        if (poll(fds, 2, -1) < 0 && errno != EINTR)
+            return input_failed();
+        (void)spile_loop_step(loop, 0);
+        if (fds[0].revents) {
+            ssize_t size = read(0, block, sizeof(block));
+            if (size < 0 && errno != EINTR && errno != EAGAIN)
+                return input_failed();
+            input->has_ended = size == 0;
+            builder_add(held, block, size > 0 ? (size_t)size : 0);
+            if (size >= 0)
+                return 0;
+        } else if (talk_info(talk).is_ended) {
+            return EXIT_END_OF_STREAM;
+        }
+    }
+}
+
+/* The next line; *ret_line NULL where there is none any more. */
+static int next_line(struct input *input, spile_talk *talk, spile_loop *loop, char **ret_line, size_t *ret_size) {
+    int status = 0;
+    *ret_line = NULL;
+    for (; status == 0; status = read_more(input, talk, loop)) {
+        size_t size = input->held.size - input->taken;
+        char *start = size ? input->held.data + input->taken : NULL;
+        char *end = size > input->looked ? memchr(start + input->looked, '\n', size - input->looked) : NULL;
+        if (!end && !input->has_ended) {
+            input->looked = size;
+            continue;
+        }
+        input->looked = 0;
+        *ret_line = start;
+        *ret_size = end ? (size_t)(end - start) : size;
+        input->taken += *ret_size + (end != NULL);
+        return 0;
     }
     return status;
+}
+
+/* With a prompt each line is a question; of messages those that ask something. */
+static int ask_lines(struct talk_command *command, spile_talk *talk, spile_loop *loop) {
+    struct input input = {0};
+    char *line;
+    size_t size;
+    for (;;) {
+        int status = next_line(&input, talk, loop, &line, &size);
+        if (status != 0 || !line)
+            return status;
+        spile_ask_options how = command->ask;
+        how.no_reply = command->options.message && !memchr(line, '?', size);
+        how.line_size = size;
+        status = talk_ask(talk, &how, size ? line : "");
+        if (status != 0)
+            return status;
+    }
 }
 
 uint64_t talk_silence_ns(const struct talk_command *command, const spile_talk *talk) {
@@ -284,7 +334,7 @@ int command_talk(int argc, char **argv) {
     bool asks_lines = command.options.prompt || command.options.message;
     if (talk && status == 0)
         status = is_interactive ? interactive_run(&command, talk, loop)
-                 : asks_lines   ? ask_lines(&command, talk)
+                 : asks_lines   ? ask_lines(&command, talk, loop)
                                 : in_a_pipeline(&command, talk, loop);
     if (talk)
         (void)talk_close(&command, talk, status == 0 ? CLOSE_S * UINT64_C(1000000000) : 0);

@@ -252,6 +252,7 @@ typedef struct spile_ask_options {
     size_t error_count;        /* of those */
     bool skip_empty;           /* empty lines are no part of a reply */
     bool is_secret;            /* the question is written as by spile_talk_write_secret */
+    size_t line_size;          /* bytes of the question, which may hold NUL bytes then; 0: up to its NUL */
 } spile_ask_options;
 
 typedef struct spile_reply {

@@ -136,6 +136,24 @@ def test_talk_status(spile, words, given, status, stderr):
 PROMPTING = "pipe: sh -c 'printf \">\"; while read l; do echo $l; printf \">\"; done'"
 
 
+def test_talk_with_a_prompt(build):
+    """Each line is said when it is there, whatever bytes it has, and the end of the other side is seen while none is."""
+    echo = ["pipe:", "--", "python3", "-uc",
+            "import sys; print(end='>')\nfor l in iter(sys.stdin.readline, 'quit\\n'): print(ascii(l), end='\\n>')\nprint('bye')"]
+    with subprocess.Popen([build / "cli" / "spile", "talk", "-p", ">", *echo], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                          bufsize=0) as talk:
+        for line, reply in ((b"one\n", b"'one\\n'\n"), (b"a\0b\n", b"'a\\x00b\\n'\n"), (b"\n", b"'\\n'\n"), (b"\0\n", b"'\\x00\\n'\n")):
+            talk.stdin.write(line)
+            assert talk.stdout.readline() == reply
+        talk.stdin.write(b"half")
+        talk.stdin.write(b" and half\nquit\n")
+        assert talk.stdout.readline() == b"'half and half\\n'\n"
+        assert talk.stdout.read() == b"bye\n"
+        assert talk.wait(timeout=60) == 3
+    with subprocess.Popen([build / "cli" / "spile", "talk", "-p", ">", "pipe: printf '>'"], stdin=subprocess.PIPE) as talk:
+        assert talk.wait(timeout=60) == 3  # nothing more is given, and nothing waits for it
+
+
 @pytest.mark.parametrize("words", [["talk", "pipe: cat"], ["talk", "--prompt", ">", PROMPTING], ["ask", "pipe: cat", "x"]])
 def test_own_streams_that_fail(build, words):
     """What can't be read or printed is never taken for an end."""

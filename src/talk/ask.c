@@ -70,7 +70,13 @@ static int ask_fill(struct talk_ask *ask, const char *line) {
         prompt = talk->prompt;
     else if (!has_end)
         options->lines = 1;
-    ask->line = memory_string(line);
+    if (!options->line_size)
+        options->line_size = strlen(line);
+    ask->line = memory_new(options->line_size + 1);
+    if (ask->line) {
+        memcpy(ask->line, line, options->line_size);
+        ask->line[options->line_size] = '\0';
+    }
     ask->ends = copy_list(options->ends, options->end_count);
     ask->errors = copy_list(options->errors, options->error_count);
     if (!ask->line || !ask->ends || !ask->errors)

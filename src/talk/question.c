@@ -153,7 +153,7 @@ static int begin(struct talk_ask *ask, spile_error **ret_error) {
         return result;
     ask->drops_echo = talk->options.echo == SPILE_TALK_ECHO_DROP ||
                       (talk->options.echo == SPILE_TALK_ECHO_AUTO && write_may_echo(talk));
-    result = write_queue_line(talk, ask->line, ask->options.is_secret, ret_error);
+    result = write_queue_line(talk, ask->line, ask->options.line_size, ask->options.is_secret, ret_error);
     if (result < 0)
         return result;
     ask->state = ASK_ASKED;

@@ -19,7 +19,8 @@ static int keep_end(struct talk_ask *ask, const char *line) {
 static int add_line(struct talk_ask *ask, size_t start) {
     const char *line = ask->reply.data + start;
     const size_t size = ask->reply.size - start;
-    bool is_echo = ask->drops_echo && !ask->is_echo_over && strcmp(line, ask->line) == 0 && size == strlen(ask->line);
+    bool is_echo = ask->drops_echo && !ask->is_echo_over && size == ask->options.line_size &&
+                   memcmp(line, ask->line, size) == 0;
     bool has_come = !(is_echo || (size == 0 && ask->options.skip_empty));
     ask->is_echo_over |= has_come || is_echo;
     if (!has_come) {

@@ -209,7 +209,7 @@ int read_add_text(spile_talk *talk, size_t size, size_t skip, bool ends_line, st
 
 /* write.c */
 /* Queues a line, and writes what goes at once. */
-int write_queue_line(spile_talk *talk, const char *line, bool is_secret, spile_error **ret_error);
+int write_queue_line(spile_talk *talk, const char *line, size_t size, bool is_secret, spile_error **ret_error);
 /* Why nothing can be written any more. */
 int write_refuse(const spile_talk *talk, spile_error **ret_error);
 /* Whether a child's terminal shows what is typed. */

@@ -318,8 +318,7 @@ int spile_talk_write_secret(spile_talk *talk, const char *line, uint64_t timeout
     return result;
 }
 
-static int queue_line(spile_talk *talk, const char *line, spile_error **ret_error) {
-    const size_t size = strlen(line);
+static int queue_line(spile_talk *talk, const char *line, size_t size, spile_error **ret_error) {
     size_t line_open = 0;
     int result = check_lines(talk, line, size, &line_open, ret_error);
     if (result >= 0)
@@ -329,13 +328,13 @@ static int queue_line(spile_talk *talk, const char *line, spile_error **ret_erro
     return result;
 }
 
-int write_queue_line(spile_talk *talk, const char *line, bool is_secret, spile_error **ret_error) {
+int write_queue_line(spile_talk *talk, const char *line, size_t size, bool is_secret, spile_error **ret_error) {
     int result = check(talk, ret_error);
     if (result >= 0 && is_secret)
         result = begin_secret(talk, line);
     if (result < 0)
         return result;
-    result = queue_line(talk, line, ret_error);
+    result = queue_line(talk, line, size, ret_error);
     if (is_secret)
         end_secret(talk);
     if (result < 0)
