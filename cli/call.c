@@ -240,11 +240,13 @@ static int note_outcome(struct run *run, int result) {
     if (!error)
         return run->exit_status;
     run->kind = spile_error_get_kind(error);
+    run->limit = spile_error_get_limit(error);
     run->message = spile_error_get_message(error);
     run->error_number = spile_error_get_errno(error);
     run->error_program = spile_error_get_program(error);
     if (signal_seen) {
         run->kind = SPILE_ERROR_CANCELLED;
+        run->limit = SPILE_LIMIT_NONE;
         run->message = allocate_format("ended by SIG%s: no output was written", sigabbrev_np(signal_seen));
         run->exit_status = EXIT_BY_SIGNAL + signal_seen;
     } else if (reader_left(run, error)) {

@@ -46,9 +46,9 @@ static json_t *outcome_of(const struct run *run) {
     json_t *hints = json_array();
     for (size_t i = 0; i < run->hints.count; i++)
         json_array_append_new(hints, string_or_null(run->hints.items[i]));
-    return json_pack("{s:b, s:o, s:o, s:o, s:o, s:o}", "ok", run->message == NULL, "kind",
-                     run->message ? json_string(spile_error_kind_name(run->kind)) : json_null(), "message",
-                     string_or_null(run->message), "errno",
+    return json_pack("{s:b, s:o, s:o, s:o, s:o, s:o, s:o}", "ok", run->message == NULL, "kind",
+                     run->message ? json_string(spile_error_kind_name(run->kind)) : json_null(), "limit",
+                     string_or_null(spile_limit_name(run->limit)), "message", string_or_null(run->message), "errno",
                      run->error_number ? json_integer(run->error_number) : json_null(), "program",
                      run->message ? index_or_null(run->error_program) : json_null(), "hints", hints);
 }

@@ -75,6 +75,7 @@ struct run {
     spile_result *result;
     /* the outcome; message NULL while all is well */
     spile_error_kind kind;
+    spile_limit limit;
     const char *message;
     int error_number, error_program;
     bool quiet; /* ended by a reader that left: nothing to say */

@@ -100,6 +100,21 @@ SPILE_API int spile_error_get_errno(const spile_error *error);
 SPILE_API int spile_error_get_program(const spile_error *error);
 /* Bytes from the start of the template to the place it is about, or -1. */
 SPILE_API ssize_t spile_error_get_offset(const spile_error *error);
+/* Which of a call's limits (spile_limits) was reached, by an error of kind LIMIT or TIMEOUT. */
+typedef enum spile_limit {
+    SPILE_LIMIT_NONE = 0,
+    SPILE_LIMIT_WALL,
+    SPILE_LIMIT_CPU,
+    SPILE_LIMIT_FILES,
+    SPILE_LIMIT_OUTPUT,
+    SPILE_LIMIT_PROGRAM_MEMORY,
+    SPILE_LIMIT_PROCESSES,
+    SPILE_LIMIT_OPEN_FILES,
+} spile_limit;
+SPILE_API spile_limit spile_error_get_limit(const spile_error *error);
+/* Its name, as `spile run` and JSON reports call it: "timeout", "cpu", "memory", "max_output", "program_memory",
+ * "processes", "open_files"; NULL for none. Static. */
+SPILE_API const char *spile_limit_name(spile_limit limit);
 /* What is wrong, where, and what to do; one line or several (a template is shown with a caret), no newline at the end.
  */
 SPILE_API const char *spile_error_get_message(const spile_error *error);

@@ -24,8 +24,10 @@ static bool holds(spile_promise promise) {
     return is_held;
 }
 
-static spile_result *run_over(const spile_call_options *options, const char *template, const char *part) {
+static spile_result *run_over(const spile_call_options *options, const char *template, spile_limit limit,
+                              const char *part) {
     spile_result *result = run_badly(CALL_WITH(options, template), SPILE_ERROR_LIMIT, part);
+    ck_assert_int_eq(spile_error_get_limit(spile_result_error(result)), limit);
     ck_assert_int_eq(spile_result_exit_status(result), 123);
     return result;
 }
@@ -34,10 +36,11 @@ static spile_result *run_over(const spile_call_options *options, const char *tem
 
 START_TEST(outputs) {
     const spile_call_options *options = OPTIONS(.limits.output_bytes = 1000);
-    spile_result_free(run_over(options, "head -c 1001 /dev/zero >{out}",
+    spile_result_free(run_over(options, "head -c 1001 /dev/zero >{out}", SPILE_LIMIT_OUTPUT,
                                "output 'out' is 1001 bytes long or longer, over the limit of 1000 bytes an output"));
     spile_result_free(run_well(CALL_WITH(options, "head -c 1000 /dev/zero >{out}")));
-    spile_result_free(run_over(options, "head -c 5000000 /dev/zero >{out|}", "over the limit of 1000 bytes an output"));
+    spile_result_free(run_over(options, "head -c 5000000 /dev/zero >{out|}", SPILE_LIMIT_OUTPUT,
+                               "over the limit of 1000 bytes an output"));
     spile_result_free(run_well(CALL_WITH(options, "head -c 1000 /dev/zero >{out|}")));
     /* What only passes between programs is no output. */
     spile_result_free(run_well(CALL_WITH(options, "head -c 5000 /dev/zero >{mid}", "wc -c <{mid} >{out}")));
@@ -46,9 +49,9 @@ END_TEST
 
 START_TEST(open_files) {
     const spile_call_options *options = OPTIONS(.limits.open_files = 12);
-    spile_result *result = run_over(options,
-                                    "python3 -c 'import os\nwhile True: assert os.open(\"/dev/null\", 0) < 12'",
-                                    "failed at its limit of 12 open files, each process by itself\n");
+    spile_result *result = run_over(
+        options, "python3 -c 'import os\nwhile True: assert os.open(\"/dev/null\", 0) < 12'", SPILE_LIMIT_OPEN_FILES,
+        "failed at its limit of 12 open files, each process by itself\n");
     ck_assert_ptr_nonnull(strstr(spile_error_get_message(spile_result_error(result)), "Too many open files"));
     spile_result_free(result);
     spile_result_free(run_well(CALL_WITH(options, "true")));
@@ -79,7 +82,7 @@ START_TEST(processes) {
         spile_result_free(result);
         return;
     }
-    spile_result *result = run_over(options, bomb, "6 processes and threads");
+    spile_result *result = run_over(options, bomb, SPILE_LIMIT_PROCESSES, "6 processes and threads");
     spile_result_free(result);
     /* Exactly so many: the shell and five. */
     spile_result_free(run_well(CALL_WITH(options, "sh -c 'for i in 1 2 3 4 5; do sleep 1000 & done'")));
@@ -91,7 +94,7 @@ END_TEST
 START_TEST(program_memory) {
     const spile_call_options *options = OPTIONS(.limits.program_memory_bytes = 48 << 20);
     bool is_grouped = holds(SPILE_PROMISE_PROGRAM_MEMORY);
-    spile_result *result = run_over(options, "python3 -c 'bytearray(200 << 20)'",
+    spile_result *result = run_over(options, "python3 -c 'bytearray(200 << 20)'", SPILE_LIMIT_PROGRAM_MEMORY,
                                     is_grouped ? "the programs used more memory than their limit of 50331648 bytes"
                                                : "failed at its limit of 50331648 bytes of memory, each process by "
                                                  "itself");
@@ -100,12 +103,13 @@ START_TEST(program_memory) {
     if (!is_grouped)
         return;
     /* All together, and though the program that was started ends well. */
-    spile_result_free(run_over(options, "sh -c 'python3 -c \"bytearray(200 << 20)\"; true'", "and were killed"));
+    spile_result_free(run_over(options, "sh -c 'python3 -c \"bytearray(200 << 20)\"; true'", SPILE_LIMIT_PROGRAM_MEMORY,
+                               "and were killed"));
     spile_result_free(run_over(
         options,
         "sh -c 'for i in 1 2 3; do python3 -c \"import time; x = bytearray(20 << 20); time.sleep(1000)\" & done; "
         "wait; true'",
-        "all together"));
+        SPILE_LIMIT_PROGRAM_MEMORY, "all together"));
 }
 END_TEST
 
@@ -113,7 +117,7 @@ START_TEST(file_bytes_without_a_mount) {
     if (is_namespace())
         return;
     const spile_call_options *options = OPTIONS(.limits.file_bytes = 1 << 20);
-    spile_result_free(run_over(options, "head -c 2000000 /dev/zero >{out}",
+    spile_result_free(run_over(options, "head -c 2000000 /dev/zero >{out}", SPILE_LIMIT_FILES,
                                "wrote a file that is larger than the memory limit of 1048576 bytes"));
     spile_result_free(run_well(CALL_WITH(options, "head -c 1000000 /dev/zero >{out}")));
 }
@@ -121,9 +125,9 @@ END_TEST
 
 START_TEST(cpu_time_of_who_ignores_it) {
     spile_result *result = run_over(OPTIONS(.limits.cpu_ns = 1), "sh -c 'trap \"\" XCPU; while :; do :; done'",
-                                    "used more CPU time than its limit of 1 s: ");
+                                    SPILE_LIMIT_CPU, "used more CPU time than its limit of 1 s: ");
     spile_result_free(result);
-    result = run_over(OPTIONS(.limits.cpu_ns = 1), "sh -c 'sh -c \"while :; do :; done\"; exit $?'",
+    result = run_over(OPTIONS(.limits.cpu_ns = 1), "sh -c 'sh -c \"while :; do :; done\"; exit $?'", SPILE_LIMIT_CPU,
                       "used more CPU time than its limit of 1 s: ");
     spile_result_free(result);
 }
@@ -142,9 +146,21 @@ START_TEST(all_is_ended) {
                   "while :; do sleep 1000; done'"),
         SPILE_ERROR_TIMEOUT, "did not end within 0.3 s; still running: 'sh'");
     ck_assert_int_eq(spile_result_exit_status(result), 124);
+    ck_assert_int_eq(spile_error_get_limit(spile_result_error(result)), SPILE_LIMIT_WALL);
     ck_assert_uint_ge(time_now_ns() - begin, 500 * NS_PER_MS);
     spile_result_free(result);
     check_nothing_left(fds);
+}
+END_TEST
+
+START_TEST(names_of_limits) {
+    static const char *const names[] = {NULL,        "timeout",    "cpu", "memory", "max_output", "program_memory",
+                                        "processes", "open_files", NULL};
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+        ck_assert_pstr_eq(spile_limit_name((spile_limit)i), names[i]);
+    spile_result *result = run_badly(CALL("false"), SPILE_ERROR_PROGRAM, "");
+    ck_assert_int_eq(spile_error_get_limit(spile_result_error(result)), SPILE_LIMIT_NONE);
+    spile_result_free(result);
 }
 END_TEST
 
@@ -267,6 +283,7 @@ int main(int argc, char **argv) {
     tcase_add_test(tests, file_bytes_without_a_mount);
     tcase_add_test(tests, cpu_time_of_who_ignores_it);
     tcase_add_test(tests, all_is_ended);
+    tcase_add_test(tests, names_of_limits);
     tcase_add_test(tests, figures_that_make_no_sense);
     tcase_add_test(tests, promises);
     tcase_add_test(tests, doctor);

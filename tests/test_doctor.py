@@ -106,6 +106,12 @@ def test_limits_that_are_reached(host):
     assert host.names() == []
     report = json.loads(host.run("--json", "--max-output", "1k", "head -c 1025 /dev/zero >{x}").err)
     assert report["outcome"]["kind"] == "limit" and report["exit_status"] == 123
+    for words, limit in ((["--max-output", "1k", "head -c 1025 /dev/zero >{x}"], "max_output"), (["--timeout", "0.1", "sleep 1000"], "timeout"),
+                         (["--cpu", "1", "sh -c 'while :; do :; done'"], "cpu"), (["--memory", "1M", "head -c 2000000 /dev/zero >{x}"], "memory"),
+                         (["--open-files", "10", "python3 -c 'import os\nwhile 1: os.open(\"/dev/null\", 0)'"], "open_files"),
+                         (["--program-memory", "40M", "python3 -c 'bytearray(200 << 20)'"], "program_memory")):
+        report = json.loads(host.run("--json=report", *words).err and host.read("report"))
+        assert report["outcome"]["limit"] == limit, report["outcome"]
 
 
 @pytest.mark.parametrize("option, values", [

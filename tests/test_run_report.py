@@ -20,7 +20,7 @@ def test_report_on_standard_error_is_alone_there(host):
     ran = host.run("--json", "sh -c 'echo noise >&2; echo out; cp \"$1\" \"$2\"' sh {<in} {>copy}", "false")
     report = json.loads(ran.err)
     assert ran.status == report["exit_status"] == 1
-    assert report["outcome"] == {"ok": False, "kind": "program", "message": "'false' failed with exit status 1",
+    assert report["outcome"] == {"ok": False, "kind": "program", "limit": None, "message": "'false' failed with exit status 1",
                                  "errno": None, "program": 1, "hints": []}
     assert ran.out in (b"out\n", b"")
 

@@ -26,8 +26,9 @@ PyObject *error_tuple(const spile_error *error) {
     PyObject *text = PyUnicode_DecodeUTF8(message, (Py_ssize_t)strlen(message), "replace");
     if (!text)
         return NULL;
-    return Py_BuildValue("(siinN)", spile_error_kind_name(spile_error_get_kind(error)), spile_error_get_errno(error),
-                         spile_error_get_program(error), (Py_ssize_t)spile_error_get_offset(error), text);
+    return Py_BuildValue("(siinzN)", spile_error_kind_name(spile_error_get_kind(error)), spile_error_get_errno(error),
+                         spile_error_get_program(error), (Py_ssize_t)spile_error_get_offset(error),
+                         spile_limit_name(spile_error_get_limit(error)), text);
 }
 
 PyObject *raise_error(module_state *state, int result, spile_error *error) {
@@ -136,7 +137,7 @@ static int module_exec(PyObject *module) {
     }
     module_state *state = PyModule_GetState(module);
     state->refused = PyErr_NewExceptionWithDoc(
-        "spile._spile.Refused", "What a spile_error says: kind, errno, program, offset, message.", NULL, NULL);
+        "spile._spile.Refused", "What a spile_error says: kind, errno, program, offset, limit, message.", NULL, NULL);
     if (!state->refused || PyModule_AddObjectRef(module, "Refused", state->refused) < 0)
         return -1;
     if (add_type(module, &plan_spec, &state->plan_type) < 0 ||

@@ -28,6 +28,7 @@ class Info(NamedTuple):
     errno: int
     program: int
     offset: int
+    limit: str | None
     message: str
 
 
@@ -189,7 +190,14 @@ class OutputError(CallError, OSError):
 
 
 class LimitError(CallError):
-    """A limit other than the wall time was reached."""
+    """A limit other than the wall time was reached.
+
+    Attributes:
+        limit: which one, as `Limits` calls it: `"cpu"`, `"memory"`, `"output"`, `"program_memory"`, `"processes"`, `"open_files"`; None
+            where it is none of a call's (of a `Pipe`, say).
+    """
+
+    limit: str | None = None
 
 
 class CallTimeoutError(CallError, TimeoutError):
@@ -269,6 +277,8 @@ def error_from(info: Info, plan: Plan | None = None, result: Result | None = Non
     error.result = result
     if isinstance(error, OSError) and info.errno:
         error.errno = info.errno
+    if isinstance(error, LimitError) and info.limit is not None:
+        error.limit = info.limit.removeprefix("max_")
     if isinstance(error, TemplateError) and info.offset >= 0:
         text = os.fsencode(template)[: info.offset] if template is not None else b"x" * info.offset
         error.offset = len(os.fsdecode(text))

@@ -35,6 +35,12 @@ spile_error *error_with(spile_error *error, int number, int program, ssize_t off
     return error;
 }
 
+spile_error *error_of_limit(spile_error *error, spile_limit limit) {
+    if (error != &no_memory)
+        error->limit = limit;
+    return error;
+}
+
 int error_kind_errno(spile_error_kind kind, int number) {
     switch (kind) {
     case SPILE_ERROR_USAGE:
@@ -88,6 +94,23 @@ int spile_error_get_program(const spile_error *error) {
 
 ssize_t spile_error_get_offset(const spile_error *error) {
     return error->offset;
+}
+
+spile_limit spile_error_get_limit(const spile_error *error) {
+    return error->limit;
+}
+
+const char *spile_limit_name(spile_limit limit) {
+    static const char *const names[] = {
+        [SPILE_LIMIT_WALL] = "timeout",
+        [SPILE_LIMIT_CPU] = "cpu",
+        [SPILE_LIMIT_FILES] = "memory",
+        [SPILE_LIMIT_OUTPUT] = "max_output",
+        [SPILE_LIMIT_PROGRAM_MEMORY] = "program_memory",
+        [SPILE_LIMIT_PROCESSES] = "processes",
+        [SPILE_LIMIT_OPEN_FILES] = "open_files",
+    };
+    return (size_t)limit < ARRAY_SIZE(names) ? names[limit] : NULL;
 }
 
 const char *spile_error_get_message(const spile_error *error) {

@@ -9,6 +9,7 @@ struct spile_error {
     int number;     /* positive errno or 0 */
     int program;    /* or -1 */
     ssize_t offset; /* or -1 */
+    spile_limit limit;
     char *message;
 };
 
@@ -22,6 +23,8 @@ spile_error *error_new(spile_error_kind kind, const char *format, ...) __attribu
         -(number);                                                                   \
     })
 spile_error *error_with(spile_error *error, int number, int program, ssize_t offset);
+/* Says that it is about a limit of a call that was reached. */
+spile_error *error_of_limit(spile_error *error, spile_limit limit);
 /* The negative errno with which a blocking call reports an error of this kind. */
 int error_kind_errno(spile_error_kind kind, int number);
 static inline void error_free_cleanup(spile_error **error) {

@@ -127,11 +127,13 @@ static int drain(struct capture *capture, int reads, bool waits_for_sink) {
         if (size <= 0)
             capture_close(capture);
         if (size == -EOVERFLOW)
-            run_fail(capture->owner->call,
-                     error_with(error_new(SPILE_ERROR_LIMIT,
-                                          "%s wrote more than the limit of %zu bytes to a captured stream",
-                                          capture->owner->label, capture->limit),
-                                ENOBUFS, (int)capture->owner->index, -1));
+            run_fail(
+                capture->owner->call,
+                error_of_limit(error_with(error_new(SPILE_ERROR_LIMIT,
+                                                    "%s wrote more than the limit of %zu bytes to a captured stream",
+                                                    capture->owner->label, capture->limit),
+                                          ENOBUFS, (int)capture->owner->index, -1),
+                               SPILE_LIMIT_OUTPUT));
         else if (size < 0)
             capture_fail(capture, (int)size, "reading what was written by");
     }

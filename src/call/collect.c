@@ -101,10 +101,13 @@ static int refuse_twice(const struct collector *collector, const char *name) {
 static int check_size(const struct collector *collector, const char *name, uint64_t bytes, bool is_output) {
     const spile_call *call = collector->call;
     uint64_t limit = call->options.limits.file_bytes;
-    if (limit && bytes > limit) /* holes take no memory here, but elsewhere */
-        return refuse(
+    if (limit && bytes > limit) { /* holes take no memory here, but elsewhere */
+        int result = refuse(
             collector, SPILE_ERROR_LIMIT, ENOSPC, "%s made '%s' %llu bytes long, over the call's memory limit of %llu",
             call->programs[collector->program].label, name, (unsigned long long)bytes, (unsigned long long)limit);
+        (void)error_of_limit(*collector->ret_error, SPILE_LIMIT_FILES);
+        return result;
+    }
     *collector->ret_error = is_output ? limit_output(call, (int)collector->program, name, bytes) : NULL;
     return *collector->ret_error ? -ENOBUFS : 0;
 }

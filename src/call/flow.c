@@ -191,11 +191,11 @@ static ssize_t flow_take(struct stream_sink *sink, const void *data, size_t size
     if (taken > 0)
         flow->item->bytes += (uint64_t)taken;
     if (taken < 0 && taken != -EAGAIN) {
-        spile_error_kind kind = taken == -ENOSPC && flow->target == FLOW_MEMORY ? SPILE_ERROR_LIMIT
-                                                                                : SPILE_ERROR_OUTPUT;
-        run_fail(flow->call,
-                 error_with(error_new(kind, "passing on the stream '%s' failed: %s", flow->name, strerror((int)-taken)),
-                            (int)-taken, flow->producer, -1));
+        bool is_limit = taken == -ENOSPC && flow->target == FLOW_MEMORY;
+        error = error_with(error_new(is_limit ? SPILE_ERROR_LIMIT : SPILE_ERROR_OUTPUT,
+                                     "passing on the stream '%s' failed: %s", flow->name, strerror((int)-taken)),
+                           (int)-taken, flow->producer, -1);
+        run_fail(flow->call, error_of_limit(error, is_limit ? SPILE_LIMIT_FILES : SPILE_LIMIT_NONE));
     }
     return taken;
 }

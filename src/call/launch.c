@@ -140,7 +140,8 @@ static spile_error *program_error(const struct run_program *program) {
     AUTO_TEXT text = {0};
     spile_error_kind kind = SPILE_ERROR_PROGRAM;
     int signal = WIFSIGNALED(program->status) ? WTERMSIG(program->status) : 0;
-    if (limit_verdict(program, &text)) {
+    spile_limit limit = limit_verdict(program, &text);
+    if (limit) {
         kind = SPILE_ERROR_LIMIT;
     } else if (signal) {
         const char *name = sigabbrev_np(signal);
@@ -164,7 +165,8 @@ static spile_error *program_error(const struct run_program *program) {
     if (kind == SPILE_ERROR_PROGRAM)
         limit_hint(program, &text);
     text_tail(&text, program);
-    return error_with(error_new(kind, "%s", text.data ? text.data : program->label), 0, (int)program->index, -1);
+    spile_error *error = error_new(kind, "%s", text.data ? text.data : program->label);
+    return error_of_limit(error_with(error, 0, (int)program->index, -1), limit);
 }
 
 static void fail_program(struct run_program *program, spile_error *error) {

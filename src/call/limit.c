@@ -166,7 +166,7 @@ static bool said(const struct run_program *program, const char *const *words) {
     return false;
 }
 
-static bool said_so(const struct run_program *program, struct text *text) {
+static spile_limit said_so(const struct run_program *program, struct text *text) {
     static const char *const of_files[] = {"Too many open files", "EMFILE", NULL};
     static const char *const of_memory[] = {
         "annot allocate memory", "emory exhausted", "ut of memory", "MemoryError", "bad_alloc", "ENOMEM", NULL};
@@ -175,13 +175,14 @@ static bool said_so(const struct run_program *program, struct text *text) {
     const spile_limits *limits = &program->call->options.limits;
     struct cell_means means = cell_means(program->call->cell);
     const struct {
+        spile_limit which;
         uint64_t limit;
         const char *const *words, *what;
     } cases[] = {
-        {limits->open_files, of_files, "open files, each process by itself"},
-        {means.memory == WANTS_BY_EACH ? limits->program_memory_bytes : 0, of_memory,
+        {SPILE_LIMIT_OPEN_FILES, limits->open_files, of_files, "open files, each process by itself"},
+        {SPILE_LIMIT_PROGRAM_MEMORY, means.memory == WANTS_BY_EACH ? limits->program_memory_bytes : 0, of_memory,
          "bytes of memory, each process by itself (by rlimit, there being no control group)"},
-        {means.processes == WANTS_BY_USER ? limits->processes : 0, of_processes,
+        {SPILE_LIMIT_PROCESSES, means.processes == WANTS_BY_USER ? limits->processes : 0, of_processes,
          "processes and threads, all together (by rlimit)"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -189,14 +190,19 @@ static bool said_so(const struct run_program *program, struct text *text) {
             continue;
         text_printf(text, "%s failed at its limit of %llu %s", program->label, (unsigned long long)cases[i].limit,
                     cases[i].what);
-        return true;
+        return cases[i].which;
     }
-    return false;
+    return SPILE_LIMIT_NONE;
 }
 
-bool limit_verdict(const struct run_program *program, struct text *text) {
-    return used_memory(program, text) || used_cpu(program, text) || filled_files(program, text) ||
-           was_refused_processes(program, text) || said_so(program, text);
+spile_limit limit_verdict(const struct run_program *program, struct text *text) {
+    if (used_memory(program, text))
+        return SPILE_LIMIT_PROGRAM_MEMORY;
+    if (used_cpu(program, text))
+        return SPILE_LIMIT_CPU;
+    if (filled_files(program, text))
+        return SPILE_LIMIT_FILES;
+    return was_refused_processes(program, text) ? SPILE_LIMIT_PROCESSES : said_so(program, text);
 }
 
 void limit_hint(const struct run_program *program, struct text *text) {
@@ -214,9 +220,11 @@ spile_error *limit_output(const spile_call *call, int program, const char *name,
     uint64_t limit = call->options.limits.output_bytes;
     if (!limit || bytes <= limit)
         return NULL;
-    return error_with(error_new(SPILE_ERROR_LIMIT,
-                                "%s%soutput '%s' is %llu bytes long or longer, over the limit of %llu bytes an output",
-                                program >= 0 ? call->programs[program].label : "", program >= 0 ? ": " : "", name,
-                                (unsigned long long)bytes, (unsigned long long)limit),
-                      ENOBUFS, program, -1);
+    return error_of_limit(
+        error_with(error_new(SPILE_ERROR_LIMIT,
+                             "%s%soutput '%s' is %llu bytes long or longer, over the limit of %llu bytes an output",
+                             program >= 0 ? call->programs[program].label : "", program >= 0 ? ": " : "", name,
+                             (unsigned long long)bytes, (unsigned long long)limit),
+                   ENOBUFS, program, -1),
+        SPILE_LIMIT_OUTPUT);
 }

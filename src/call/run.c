@@ -38,9 +38,11 @@ void run_trace(spile_call *call, spile_event event) {
 spile_error *run_system_error(int result, const char *what, const char *name) {
     const char *quote = *name == '\'' ? "" : "'"; /* a label has its own */
     if (result == -ENOSPC)
-        return error_with(error_new(SPILE_ERROR_LIMIT, "%s %s%s%s: the files of the call reached its memory limit",
-                                    what, quote, name, quote),
-                          ENOSPC, -1, -1);
+        return error_of_limit(
+            error_with(error_new(SPILE_ERROR_LIMIT, "%s %s%s%s: the files of the call reached its memory limit", what,
+                                 quote, name, quote),
+                       ENOSPC, -1, -1),
+            SPILE_LIMIT_FILES);
     const char *cure = result == -EMFILE ? ": raise the limit of open files (ulimit -n)" : "";
     return error_with(
         error_new(SPILE_ERROR_SYSTEM, "%s %s%s%s failed: %s%s", what, quote, name, quote, strerror(-result), cure),
@@ -386,11 +388,13 @@ static void on_deadline(struct loop_timer *timer) {
     spile_call *call = CONTAINER_OF(timer, spile_call, deadline);
     AUTO_TEXT text = {0};
     text_unfinished(&text, call);
-    run_fail(call, error_with(error_new(SPILE_ERROR_TIMEOUT, "the call did not end within %g s%s%s%s",
-                                        (double)call->options.limits.wall_ns / 1e9, text.data ? text.data : "",
-                                        call->seems_stuck ? "; it seems stuck: " : "",
-                                        call->seems_stuck ? call->seems_stuck : ""),
-                              ETIMEDOUT, -1, -1));
+    run_fail(call,
+             error_of_limit(error_with(error_new(SPILE_ERROR_TIMEOUT, "the call did not end within %g s%s%s%s",
+                                                 (double)call->options.limits.wall_ns / 1e9, text.data ? text.data : "",
+                                                 call->seems_stuck ? "; it seems stuck: " : "",
+                                                 call->seems_stuck ? call->seems_stuck : ""),
+                                       ETIMEDOUT, -1, -1),
+                            SPILE_LIMIT_WALL));
 }
 
 static void on_cancel(struct loop_user *user) {

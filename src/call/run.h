@@ -253,8 +253,8 @@ struct cell_wants limit_wants(const spile_call *call);
 struct proc_limits limit_of_programs(const spile_call *call, int host_fd);
 /* Whether something it started was killed for want of memory, and nobody else is left to tell that. */
 bool limit_left_short(const struct run_program *program);
-/* Of a program that failed: whether by a limit, and what to say of it. */
-bool limit_verdict(const struct run_program *program, struct text *text);
+/* Of a program that failed: by which limit, and what to say of it. */
+spile_limit limit_verdict(const struct run_program *program, struct text *text);
 /* The limits that may be why, where nothing tells. */
 void limit_hint(const struct run_program *program, struct text *text);
 /* NULL: an output may be so long. */

@@ -28,10 +28,12 @@ void source_stop(struct item *item) {
 
 static spile_error *source_error(const struct item *item, int result) {
     if (result == -ENOSPC)
-        return error_with(error_new(SPILE_ERROR_LIMIT,
-                                    "the files of the call are larger than its memory limit, met at input '%s'",
-                                    item->name),
-                          ENOSPC, -1, -1);
+        return error_of_limit(
+            error_with(error_new(SPILE_ERROR_LIMIT,
+                                 "the files of the call are larger than its memory limit, met at input '%s'",
+                                 item->name),
+                       ENOSPC, -1, -1),
+            SPILE_LIMIT_FILES);
     const char *path = item->source.path;
     return error_with(error_new(SPILE_ERROR_INPUT, "reading input '%s'%s%s%s failed: %s", item->name,
                                 path ? " from '" : "", path ? path : "", path ? "'" : "", strerror(-result)),

@@ -223,11 +223,13 @@ static struct flow *smallest_full(const spile_call *call) {
 
 static void fail_at_limit(spile_call *call, const struct flow *flow, const char *stuck) {
     run_fail(call,
-             error_with(error_new(SPILE_ERROR_LIMIT,
-                                  "the streams stand still with their windows at the call's memory limit; '%s' is "
-                                  "full%s%s: give the call more memory, or make a seekable file of it: {>%s}",
-                                  flow->name, stuck ? "; " : "", stuck ? stuck : "", flow->name),
-                        ENOBUFS, flow->producer, -1));
+             error_of_limit(
+                 error_with(error_new(SPILE_ERROR_LIMIT,
+                                      "the streams stand still with their windows at the call's memory limit; '%s' is "
+                                      "full%s%s: give the call more memory, or make a seekable file of it: {>%s}",
+                                      flow->name, stuck ? "; " : "", stuck ? stuck : "", flow->name),
+                            ENOBUFS, flow->producer, -1),
+                 SPILE_LIMIT_FILES));
 }
 
 /* Returns whether something changed. */

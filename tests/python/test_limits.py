@@ -50,6 +50,7 @@ def test_limits_that_are_reached(limits, template, says):
     with pytest.raises(spile.LimitError, match=says) as caught:
         spile.run(template, limits=spile.Limits(**limits))
     assert caught.value.kind == "limit" and caught.value.result.exit_status == 123
+    assert caught.value.limit == pickle.loads(pickle.dumps(caught.value)).limit == list(limits)[0]
 
 
 def test_the_limit_of_processes():
