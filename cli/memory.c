@@ -46,16 +46,25 @@ char *allocate_copy(const char *bytes, size_t size) {
     return copy;
 }
 
-char *allocate_format(const char *format, ...) {
-    va_list arguments;
-    va_start(arguments, format);
-    int size = vsnprintf(NULL, 0, format, arguments);
-    va_end(arguments);
+/* Takes the arguments twice: to measure, and to write. */
+static char *formatted(const char *format, va_list arguments, size_t *ret_size) {
+    va_list again;
+    va_copy(again, arguments);
+    int size = vsnprintf(NULL, 0, format, again);
+    va_end(again);
     if (size < 0)
         no_memory();
     char *text = allocate((size_t)size + 1);
-    va_start(arguments, format);
     vsnprintf(text, (size_t)size + 1, format, arguments);
+    *ret_size = (size_t)size;
+    return text;
+}
+
+char *allocate_format(const char *format, ...) {
+    size_t size;
+    va_list arguments;
+    va_start(arguments, format);
+    char *text = formatted(format, arguments, &size);
     va_end(arguments);
     return text;
 }
@@ -91,17 +100,12 @@ void builder_puts(struct builder *text, const char *string) {
 }
 
 void builder_printf(struct builder *text, const char *format, ...) {
+    size_t size;
     va_list arguments;
     va_start(arguments, format);
-    int size = vsnprintf(NULL, 0, format, arguments);
+    const char *piece = formatted(format, arguments, &size);
     va_end(arguments);
-    if (size < 0)
-        no_memory();
-    char *piece = allocate((size_t)size + 1);
-    va_start(arguments, format);
-    vsnprintf(piece, (size_t)size + 1, format, arguments);
-    va_end(arguments);
-    builder_add(text, piece, (size_t)size);
+    builder_add(text, piece, size);
 }
 
 /* The length of the character that begins at `bytes`, or 0 where none does (overlong forms and surrogates are none). */
