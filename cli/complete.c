@@ -108,7 +108,8 @@ static const struct {
     {"baud", "1200 2400 4800 9600 19200 38400 57600 115200 230400 460800 921600"},
     {"containment", "auto namespace reaper none"},
 };
-static const char *const path_options[] = {"file", "json", "history", "transcript", "transcript-json"};
+static const char *const path_options[] = {
+    "file", "json", "history", "transcript", "transcript-json", "script", "send-secret-file"};
 static const char *const directory_options[] = {"cwd", "private-path"};
 
 static bool is_among(const char *word, const char *const *words, size_t count) {

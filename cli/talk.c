@@ -2,6 +2,7 @@
  *
  * Both directions go on at once, one poll for both: standard input is read only while what was read before is on its
  * way, and what comes is written out before more is taken in. */
+#include "chain.h"
 #include "interactive.h"
 
 #include <errno.h>
@@ -28,6 +29,9 @@ const char talk_help[] = "usage: spile talk [OPTION]... ENDPOINT [-- PROGRAM ARG
                          "  -p, --prompt TEXT    says a line each time this stands at the start of one\n"
                          "  -t, --timeout TIME   200ms, 5s, 2m; of all of it, with --prompt of each line\n"
                          "      --wait[=TIME]    for the endpoint to be there\n"
+                         "A dialogue, step by step (then it ends, or with --go-on is as above):\n"
+                         "      --expect REGEX  --expect-text TEXT  --fail REGEX  --send TEXT\n"
+                         "      --send-secret-file FILE  --send-secret-env NAME  --script FILE\n"
                          "At a terminal (^] ? tells all keys):\n"
                          "      --raw  --local-echo  --timestamps  --escape KEY|none\n"
                          "      --color auto|always|never  --history FILE  --no-history\n"
@@ -38,8 +42,8 @@ const char talk_help[] = "usage: spile talk [OPTION]... ENDPOINT [-- PROGRAM ARG
                          "      --rts on|off  --no-hupcl  --cooked  --no-lock\n"
                          "      --size 80x24  --terminal-echo  --env NAME=VALUE  --cwd DIR\n"
                          "      --transcript FILE  --transcript-json FILE  --message\n"
-                         "Exit status: 0; 3 it ended before all was said; 124 timed out; 125 usage,\n"
-                         "own error. More: spile help talk\n";
+                         "Exit status: 0; 1 --fail; 3 it ended before all was said; 124 timed out;\n"
+                         "125 usage, own error. More: spile help talk\n";
 
 struct talking {
     struct talk_command *command;
@@ -274,6 +278,29 @@ static int in_a_pipeline(struct talk_command *command, spile_talk *talk, spile_l
     return talk_on(&talking);
 }
 
+/* The answer to the last that was said: until there is silence. */
+static int hear_the_rest(struct talk_command *command, spile_talk *talk, spile_loop *loop) {
+    struct talking talking = {.command = command, .talk = talk, .loop = loop, .has_said_all = true};
+    talking.heard_ns = talk_now_ns();
+    talking.until_ns = UINT64_MAX;
+    talking.silence_ns = command->ask.silence_ns ? command->ask.silence_ns : SILENCE_MS * UINT64_C(1000000);
+    return talk_on(&talking);
+}
+
+static int converse(struct talk_command *command, spile_talk *talk, spile_loop *loop, bool is_interactive) {
+    struct chain *chain = command->chain;
+    if (chain->steps.count) {
+        bool lingers = false;
+        int status = chain_run(chain, command->endpoint, talk, command->timeout_ns, &lingers);
+        if (status != 0 || !chain->goes_on)
+            return status == 0 && lingers ? hear_the_rest(command, talk, loop) : status;
+    }
+    bool asks_lines = command->options.prompt || command->options.message;
+    return is_interactive ? interactive_run(command, talk, loop)
+           : asks_lines   ? ask_lines(command, talk, loop)
+                          : in_a_pipeline(command, talk, loop);
+}
+
 /* On the caller's loop opening goes on in steps. */
 static int wait_open(spile_talk *talk, spile_loop *loop) {
     while (talk_info(talk).state == SPILE_TALK_STATE_OPENING)
@@ -303,7 +330,8 @@ static const char *check_place(const struct talk_command *command, bool is_inter
 }
 
 int command_talk(int argc, char **argv) {
-    struct talk_command command = {.name = "talk", .escape = ']' - '@'};
+    struct chain chain = {0};
+    struct talk_command command = {.name = "talk", .escape = ']' - '@', .chain = &chain};
     spile_loop *loop = NULL;
     const char *fault = talk_options_parse(&command, argv + 1, (size_t)argc - 1);
     if (fault) {
@@ -312,7 +340,7 @@ int command_talk(int argc, char **argv) {
     }
     if (command.help)
         return out_write(talk_help, strlen(talk_help));
-    const bool is_interactive = own_terminal_is_there();
+    const bool is_interactive = own_terminal_is_there() && (chain.steps.count == 0 || chain.goes_on);
     fault = check_place(&command, is_interactive);
     if (fault) {
         complain("%s", fault);
@@ -331,11 +359,8 @@ int command_talk(int argc, char **argv) {
     spile_talk *talk = talk_open(&command, &status);
     if (talk)
         status = wait_open(talk, loop);
-    bool asks_lines = command.options.prompt || command.options.message;
     if (talk && status == 0)
-        status = is_interactive ? interactive_run(&command, talk, loop)
-                 : asks_lines   ? ask_lines(&command, talk, loop)
-                                : in_a_pipeline(&command, talk, loop);
+        status = converse(&command, talk, loop, is_interactive);
     if (talk)
         (void)talk_close(&command, talk, status == 0 ? CLOSE_S * UINT64_C(1000000000) : 0);
     spile_loop_free(loop);

@@ -5,6 +5,8 @@
 
 enum { EXIT_ERROR_REPLY = 1, EXIT_END_OF_STREAM = 3, EXIT_TIMED_OUT = 124, EXIT_INTERRUPTED = 130 };
 
+struct chain;
+
 enum talk_colour { COLOUR_AUTO = 0, COLOUR_ALWAYS, COLOUR_NEVER };
 
 struct talk_command {
@@ -17,7 +19,8 @@ struct talk_command {
     bool has_timeout;
     uint64_t timeout_ns; /* of each question, or of all of it */
     word_list environment, ends, errors;
-    bool has_ends; /* --ends was given */
+    bool has_ends;       /* --ends was given */
+    struct chain *chain; /* never NULL in `spile talk` */
 
     /* at a terminal */
     bool raw, timestamps, local_echo, no_history;

@@ -1,4 +1,5 @@
 /* The options of `spile talk` and `spile ask`. Each function below is one option; NULL is "fine". */
+#include "chain.h"
 #include "interactive.h"
 
 #include <errno.h>
@@ -205,8 +206,34 @@ static const char *apply_error(void *user, const char *value) {
     return NULL;
 }
 
+#define CHAIN_OPTION(function, act)                              \
+    static const char *function(void *user, const char *value) { \
+        return act(((struct talk_command *)user)->chain, value); \
+    }
+CHAIN_OPTION(apply_expect, chain_expect)
+CHAIN_OPTION(apply_expect_text, chain_expect_text)
+CHAIN_OPTION(apply_fail, chain_fail)
+CHAIN_OPTION(apply_send, chain_send)
+CHAIN_OPTION(apply_secret_file, chain_secret_file)
+CHAIN_OPTION(apply_secret_variable, chain_secret_variable)
+CHAIN_OPTION(apply_script, chain_script)
+
+static const char *apply_go_on(void *user, const char *value) {
+    (void)value;
+    ((struct talk_command *)user)->chain->goes_on = true;
+    return NULL;
+}
+
 /* The first are of `spile talk` alone, the last of `spile ask`. */
 static const struct option options[] = {
+    {0, "expect", OPTION_VALUE, apply_expect},
+    {0, "expect-text", OPTION_VALUE, apply_expect_text},
+    {0, "fail", OPTION_VALUE, apply_fail},
+    {0, "send", OPTION_VALUE, apply_send},
+    {0, "send-secret-file", OPTION_VALUE, apply_secret_file},
+    {0, "send-secret-env", OPTION_VALUE, apply_secret_variable},
+    {0, "script", OPTION_VALUE, apply_script},
+    {0, "go-on", OPTION_FLAG, apply_go_on},
     {0, "raw", OPTION_FLAG, apply_raw},
     {0, "escape", OPTION_VALUE, apply_escape},
     {0, "color", OPTION_VALUE, apply_colour},
@@ -249,7 +276,7 @@ static const struct option options[] = {
     {0, "secret", OPTION_FLAG, apply_secret},
     {0, "resync", OPTION_VALUE, apply_resync},
 };
-enum { TALK_ONLY = 7, ASK_ONLY = 6 };
+enum { TALK_ONLY = 15, ASK_ONLY = 6 };
 
 static const char *add_operand(void *user, const char *word) {
     struct talk_command *command = user;
@@ -307,6 +334,9 @@ const char *talk_options_parse(struct talk_command *command, char **words, size_
         return allocate_format("the endpoint is missing: see spile %s --help", command->name);
     if (is_ask && command->lines.count == 0)
         return "there is no line to ask: write spile ask ENDPOINT LINE";
+    fault = is_ask ? NULL : chain_check(command->chain);
+    if (fault)
+        return fault;
     if (command->ask.no_reply && (command->ask.silence_ns || command->ends.count))
         return "--lines 0 awaits no reply, and something else says when it ends";
     command->ask.ends = command->ends.items;
