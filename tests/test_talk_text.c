@@ -4,6 +4,8 @@
 #include "talk/endpoint.h"
 #include "talk/lines.h"
 
+#include <glob.h>
+
 enum { ROUNDS = 400 };
 
 static uint32_t random_state = 1;
@@ -67,6 +69,37 @@ START_TEST(any_cutting_gives_the_same_lines) {
         }
     }
     codec_done(&codec);
+}
+END_TEST
+
+int fuzz_one(const uint8_t *data, size_t size); /* fuzz_talk.c */
+
+START_TEST(what_the_fuzzer_checks_holds_for_random_bytes) {
+    for (int round = 0; round < 20 * ROUNDS; round++) {
+        uint8_t data[160];
+        const size_t size = random_below(sizeof(data));
+        for (size_t i = 0; i < size; i++)
+            data[i] = (uint8_t)(i < 4 || random_below(3) == 0 ? random_below(256)
+                                : random_below(3) == 0        ? (uint32_t) "\r\n\r\n\0\x1b$B"[random_below(8)]
+                                                              : 0x20 + random_below(0x60));
+        fuzz_one(data, size);
+    }
+}
+END_TEST
+
+START_TEST(corpus) {
+    glob_t found;
+    ck_assert_int_eq(glob(TEST_SOURCE "/corpus/talk/*", 0, NULL, &found), 0);
+    ck_assert_uint_gt(found.gl_pathc, 20);
+    for (size_t i = 0; i < found.gl_pathc; i++) {
+        uint8_t data[4096];
+        FILE *file = fopen(found.gl_pathv[i], "re");
+        ck_assert_ptr_nonnull(file);
+        const size_t size = fread(data, 1, sizeof(data), file);
+        ck_assert_int_eq(fclose(file), 0);
+        fuzz_one(data, size);
+    }
+    globfree(&found);
 }
 END_TEST
 
@@ -428,6 +461,8 @@ int main(void) {
     tcase_add_test(group, line_ends);
     tcase_add_test(group, any_text_is_an_endpoint_or_refused);
     tcase_add_test(group, delimiters_in_pieces);
+    tcase_add_test(group, what_the_fuzzer_checks_holds_for_random_bytes);
+    tcase_add_test(group, corpus);
     suite_add_tcase(suite, group);
     group = tcase_create("talks");
     tcase_set_timeout(group, 30);
