@@ -1,6 +1,6 @@
 """The Python package as it stands in the build folder, and what its tests share.
 
-A build that the interpreter can't load (one with sanitizers) skips these tests, loudly.
+A build that the interpreter can't load skips these tests, loudly; tools/test runs those with sanitizers in one that can.
 """
 import os
 import pathlib

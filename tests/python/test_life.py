@@ -11,7 +11,7 @@ import time
 import pytest
 
 from conftest import PACKAGE
-from python_support import WAITING, open_descriptors
+from python_support import WAITING, not_sanitized, open_descriptors
 
 spile = pytest.importorskip("spile")
 
@@ -103,6 +103,7 @@ def test_fork_with_warm_pools():
     assert spile.run("echo 3").stdout == b"3\n"
 
 
+@not_sanitized("a sanitizer's allocator is locked for good after a fork among threads")
 def test_fork_while_threads_run_calls():
     stop = threading.Event()
     seen = []
@@ -293,6 +294,7 @@ for work in small, every_way, asynchronously:
 '''
 
 
+@not_sanitized("a sanitizer keeps what was freed")
 def test_ten_thousand_calls_leave_nothing(python):
     python(TEN_THOUSAND)
 
