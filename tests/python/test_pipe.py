@@ -264,7 +264,9 @@ import os, signal, spile, subprocess, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
 try:
     with spile.Pipe.output() as pipe:
-        process = subprocess.Popen(["sh", "-c", 'exec 3>"$1"; echo >"$2"; exec sleep 1000', "sh", pipe, {str(ready.path)!r}])
+        process = subprocess.Popen(["sh", "-c", 'exec 3>"$1"; echo; exec sleep 1000', "sh", pipe], stdout=subprocess.PIPE)
+        process.stdout.readline()
+        open({str(ready.path)!r}, "w").close()  # not before there is a process to kill
         pipe.watch(process).wait()
 except KeyboardInterrupt:
     process.kill()
