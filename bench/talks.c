@@ -180,7 +180,7 @@ static void measure_trips(unsigned lines, char **devices) {
 /* Through a program that has the device: it is told by its standard input. What it says at first is passed over. */
 static void measure_through(char *command, unsigned lines) {
     int to[2], from[2];
-    if (pipe(to) < 0 || pipe(from) < 0)
+    if (pipe2(to, O_CLOEXEC) < 0 || pipe2(from, O_CLOEXEC) < 0)
         fail("pipe");
     pid_t pid = fork();
     if (pid == 0) {
@@ -203,6 +203,7 @@ static void measure_through(char *command, unsigned lines) {
     uint64_t begin = now_ns();
     for (unsigned i = 0; i < lines; i++)
         trip_by_hand(&hand);
+    lines += lines == 0;
     printf("through %llu\n", (unsigned long long)((now_ns() - begin) / lines));
     (void)kill(-pid, SIGKILL);
     (void)waitpid(pid, NULL, 0);
@@ -212,7 +213,7 @@ static void measure_through(char *command, unsigned lines) {
 
 static pid_t start_stream(uint64_t count, int *ret_fd) {
     int ends[2];
-    if (pipe(ends) < 0)
+    if (pipe2(ends, O_CLOEXEC) < 0)
         fail("pipe");
     pid_t pid = fork();
     if (pid == 0) {
@@ -264,7 +265,7 @@ static void measure_lines(uint64_t count) {
         uint64_t begin = now_ns(), counted = kinds[i].count(fd), took = now_ns() - begin;
         if (i == 0)
             (void)close(fd);
-        if (counted < count || waitpid(pid, &status, 0) != pid)
+        if (counted == 0 || counted < count || waitpid(pid, &status, 0) != pid)
             fail("lines were lost");
         printf("%s %llu\n", kinds[i].name, (unsigned long long)(took * 1000 / counted)); /* of 1000 lines */
     }

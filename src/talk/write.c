@@ -74,7 +74,7 @@ static size_t longest_line(size_t open, const char *text, size_t size, size_t *r
 
 static int check_lines(const spile_talk *talk, const char *text, size_t size, size_t *ret_open,
                        spile_error **ret_error) {
-    struct termios modes;
+    struct termios modes = {0};
     size_t longest = longest_line(talk->line_out, text, size, ret_open);
     if (longest < LINE_MODE_MAX || !talk->channel.is_master || sys_tcgetattr(talk->channel.out_fd, &modes) < 0 ||
         !(modes.c_lflag & ICANON))
@@ -282,7 +282,7 @@ int spile_talk_write_line(spile_talk *talk, const char *line, uint64_t timeout_n
 }
 
 bool write_is_echoing(const spile_talk *talk) {
-    struct termios modes;
+    struct termios modes = {0};
     return talk->channel.is_master && sys_tcgetattr(talk->channel.out_fd, &modes) >= 0 && modes.c_lflag & ECHO;
 }
 
