@@ -132,6 +132,7 @@ def test_the_values_that_are_offered_are_those_that_an_option_takes(place, comma
     (["doctor", ""], []),
     (["ask", "p"], ["pipe:", "pty:"]),
     (["talk", "fifo:su"], ["fifo:sub/"]),
+    (["talk", "--script", "w"], ["words.txt"]),
     (["talk", "fifo:in,w"], ["fifo:in,words.txt"]),
     (["talk", "words.txt", ""], []),
     (["no such command", ""], []),
