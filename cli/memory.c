@@ -47,7 +47,7 @@ char *allocate_copy(const char *bytes, size_t size) {
 }
 
 /* Takes the arguments twice: to measure, and to write. */
-static char *formatted(const char *format, va_list arguments, size_t *ret_size) {
+PRINTF_LIKE(1, 0) static char *formatted(const char *format, va_list arguments, size_t *ret_size) {
     va_list again;
     va_copy(again, arguments);
     int size = vsnprintf(NULL, 0, format, again);
