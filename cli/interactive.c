@@ -138,7 +138,10 @@ static void hear(struct interactive *interactive) {
         interactive->heard_ns = talk_now_ns();
         interactive->mode->heard(interactive, text, size);
     }
-    if (result == SPILE_TALK_WHOLE)
+    const char *news = talk_loss_news(interactive->command, interactive->talk);
+    if (news)
+        interactive_note(interactive, "'%s' %s", interactive->command->endpoint, news);
+    if (result == SPILE_TALK_WHOLE || !talk_info(interactive->talk).is_ended)
         return;
     interactive_note(interactive, "'%s' has ended", interactive->command->endpoint);
     interactive_stop(interactive, 0);

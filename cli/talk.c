@@ -40,7 +40,7 @@ const char talk_help[] =
     "      --encoding NAME  --errors replace|strict|escape  --cooked  --no-lock\n"
     "  -b, --baud N  --bits N  --parity P  --stop N  --flow F  --dtr on|off --rts on|off --no-hupcl\n"
     "      --size 80x24  --terminal-echo  --env NAME=VALUE  --cwd DIR\n"
-    "      --transcript FILE  --transcript-json FILE  --message\n"
+    "      --transcript FILE  --transcript-json FILE  --message  --reconnect\n"
     "Exit status: 0; 1 --fail; 3 it ended before all was said; 124 timed out;\n"
     "125 usage, own error. More: spile help talk\n";
 
@@ -92,6 +92,8 @@ static void hear(struct talking *talking) {
                 return;
             }
         }
+        if (result != SPILE_TALK_WHOLE && !talk_info(talking->talk).is_ended)
+            return; /* it is opened again */
         if (result != SPILE_TALK_WHOLE)
             stop(talking, talking->has_said_all && talk_info(talking->talk).bytes_queued == 0 ? 0 : EXIT_END_OF_STREAM);
         if (result != SPILE_TALK_WHOLE || size == 0 || talking->is_over)
@@ -184,6 +186,9 @@ static int talk_on(struct talking *talking) {
         (void)spile_loop_step(talking->loop, 0);
         if (!talking->is_over)
             hear(talking);
+        const char *news = talk_loss_news(talking->command, talking->talk);
+        if (news)
+            complain("'%s' %s", talking->command->endpoint, news);
         if (!talking->is_over)
             check_time(talking);
     }

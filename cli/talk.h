@@ -19,6 +19,8 @@ struct talk_command {
     bool has_timeout;
     uint64_t timeout_ns; /* of each question, or of all of it */
     word_list environment, ends, errors;
+    uint64_t losses; /* that were told */
+    bool is_lost;
     bool has_ends;       /* --ends was given */
     struct chain *chain; /* never NULL in `spile talk` */
 
@@ -38,6 +40,8 @@ spile_talk *talk_open(struct talk_command *command, int *ret_status);
 int talk_failed(int result, spile_error *error);
 /* Asks one line and prints the reply. Returns what to exit with. */
 int talk_ask(spile_talk *talk, const spile_ask_options *how, const char *line);
+/* What is to be told of a loss of the endpoint, or of its return; NULL: nothing. */
+const char *talk_loss_news(struct talk_command *command, const spile_talk *talk);
 /* Closes it, waiting for what is still to be written and for a program to end. */
 int talk_close(const struct talk_command *command, spile_talk *talk, uint64_t timeout_ns);
 

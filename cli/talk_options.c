@@ -63,6 +63,7 @@ FLAG_OPTION(apply_help, help)
 FLAG_OPTION(apply_cooked, options.cooked)
 FLAG_OPTION(apply_no_lock, options.unlocked)
 FLAG_OPTION(apply_message, options.message)
+FLAG_OPTION(apply_reconnect, options.reconnect)
 FLAG_OPTION(apply_no_hupcl, options.no_hangup)
 FLAG_OPTION(apply_terminal_echo, options.terminal_echo)
 FLAG_OPTION(apply_raw, raw)
@@ -261,6 +262,7 @@ static const struct option options[] = {
     {0, "cooked", OPTION_FLAG, apply_cooked},
     {0, "no-lock", OPTION_FLAG, apply_no_lock},
     {0, "message", OPTION_FLAG, apply_message},
+    {0, "reconnect", OPTION_FLAG, apply_reconnect},
     {0, "size", OPTION_VALUE, apply_size},
     {0, "terminal-echo", OPTION_FLAG, apply_terminal_echo},
     {0, "env", OPTION_VALUE, apply_env},
@@ -391,6 +393,19 @@ int talk_ask(spile_talk *talk, const spile_ask_options *how, const char *line) {
         status = talk_failed(result, error);
     spile_reply_done(&reply);
     return status;
+}
+
+const char *talk_loss_news(struct talk_command *command, const spile_talk *talk) {
+    const spile_talk_info info = talk_info(talk);
+    if (info.losses > command->losses) {
+        command->losses = info.losses;
+        command->is_lost = true;
+        return "is gone; it is opened again as soon as it is there";
+    }
+    if (!command->is_lost || info.state != SPILE_TALK_STATE_OPEN)
+        return NULL;
+    command->is_lost = false;
+    return "is there again";
 }
 
 int talk_close(const struct talk_command *command, spile_talk *talk, uint64_t timeout_ns) {

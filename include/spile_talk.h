@@ -127,8 +127,13 @@ typedef struct spile_talk_options {
     /* opening */
     uint64_t open_ns; /* how long it may take in all; 0: 10 seconds */
     bool wait;        /* so long also for a path to appear, and for a service that refuses or does not read yet */
-    bool reconnect;   /* opened again when it is lost, for as long as it takes; a child program is started again */
-    bool take_fd;     /* of "fd:N": the descriptor becomes the talk's, which closes it */
+    /* Opened again whenever it is lost, for as long as it takes, with pauses up to a second; a child program is started
+     * again. What had come is read first: half a line as SPILE_TALK_REST, and the next function reads what comes from
+     * then on; there is no end but after spile_talk_end. What was queued is lost: -EPIPE of kind ENDED for who waits
+     * for it; what is written from then on waits. A question whose reply was awaited fails with -ENODATA of kind ENDED,
+     * others wait, and first for the prompt. Not of "fd:" and "-". */
+    bool reconnect;
+    bool take_fd; /* of "fd:N": the descriptor becomes the talk's, which closes it */
 
     /* terminals: a path or descriptor that is one */
     bool cooked; /* its modes stay as they are, but for what is asked for below; of a child's: as the system makes it */
@@ -205,7 +210,7 @@ SPILE_API int spile_talk_read(spile_talk *talk, uint64_t least, uint64_t most, u
 /* The text before the next `delimiter`, which is taken, too. A '\n' in it is any line's end. */
 SPILE_API int spile_talk_read_until(spile_talk *talk, const char *delimiter, uint64_t timeout_ns, const char **ret_text,
                                     size_t *ret_size, spile_error **ret_error);
-/* What comes until nothing has come for `silence_ns`. */
+/* What comes until nothing has come for `silence_ns`. After -ETIMEDOUT the same function goes on counting. */
 SPILE_API int spile_talk_read_silence(spile_talk *talk, uint64_t silence_ns, uint64_t timeout_ns, const char **ret_text,
                                       size_t *ret_size, spile_error **ret_error);
 /* Bytes as they arrived, with no decoding and no line ends; between the others as it pleases. */
@@ -312,6 +317,7 @@ typedef struct spile_talk_info {
     int exit_status;               /* or -1 */
     int signal;                    /* that ended it, or 0 */
     int transcript_error;          /* why entries are missing in the transcript, a negative errno; or 0 */
+    uint64_t losses;               /* how often it was lost, with `reconnect` */
     uint64_t entries_missing;      /* how many */
 } spile_talk_info;
 

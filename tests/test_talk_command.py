@@ -256,3 +256,37 @@ def test_messages(spile, instrument, words, given):
     check(spile(words[0], "--message", path, *words[1:], given=given), b"+1.5\n+1.5\n")
     assert b"".join(heard) == (given or b"*IDN?\nMEAS?\n")
     assert all(message.count(b"\n") == 1 for message in heard)
+
+
+def test_reconnect(build, tmp_path):
+    """A service that goes and comes back: what it says before and after is printed, and both are told."""
+    path = tmp_path / "socket"
+
+    def listen():
+        path.unlink(missing_ok=True)
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(str(path))
+        listener.listen()
+        return listener
+
+    listener = listen()
+    command = [build / "cli" / "spile", "talk", "--reconnect", path]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as talk:
+        with listener, listener.accept()[0] as peer:
+            peer.sendall(b"one\nha")
+            assert talk.stdout.read(6) == b"one\nha"
+        assert b"is gone" in talk.stderr.readline()
+        with listen() as listener, listener.accept()[0] as peer:
+            assert b"is there again" in talk.stderr.readline()
+            peer.sendall(b"two\n")
+            assert talk.stdout.read(4) == b"two\n"
+            talk.stdin.write(b"bye\n")
+            talk.stdin.close()
+            assert peer.recv(100) == b"bye\n"
+        assert talk.wait(timeout=60) == 0
+    assert spile_fails(build, "talk", "--reconnect", "fd:0")
+
+
+def spile_fails(build, *words):
+    ran = subprocess.run([build / "cli" / "spile", *words], capture_output=True, stdin=subprocess.DEVNULL, timeout=60)
+    return ran.returncode == 125 and b"can't be opened again" in ran.stderr

@@ -56,14 +56,14 @@ static PyObject *talk_new(PyTypeObject *type, PyObject *arguments, PyObject *key
     PyObject *endpoint = NULL, *transcript = NULL, *argv, *env, *told;
     loop_object *loop;
     int errors, ends, parity, flow, dtr, rts, echo, wait, take_fd, cooked, unlocked, no_hangup, terminal_echo;
-    int transcript_json, message;
+    int transcript_json, message, reconnect;
     unsigned long long line_limit, keep_limit, open_ns, resync_ns;
-    if (!PyArg_ParseTuple(arguments, "O&OO(ziizKKKppppp)(IIIiiii)(OOizIIp)(ziK)(O&pp):Talk", PyUnicode_FSConverter,
-                          &endpoint, &loop, &told, &options.encoding, &errors, &ends, &options.eol, &line_limit,
-                          &keep_limit, &open_ns, &wait, &take_fd, &cooked, &unlocked, &no_hangup, &options.baud,
-                          &options.data_bits, &options.stop_bits, &parity, &flow, &dtr, &rts, &argv, &env,
-                          &options.env_mode, &options.cwd, &options.columns, &options.rows, &terminal_echo,
-                          &options.prompt, &echo, &resync_ns, path_or_none, &transcript, &transcript_json, &message))
+    if (!PyArg_ParseTuple(
+            arguments, "O&OO(ziizKKKppppp)(IIIiiii)(OOizIIp)(ziK)(O&ppp):Talk", PyUnicode_FSConverter, &endpoint, &loop,
+            &told, &options.encoding, &errors, &ends, &options.eol, &line_limit, &keep_limit, &open_ns, &wait, &take_fd,
+            &cooked, &unlocked, &no_hangup, &options.baud, &options.data_bits, &options.stop_bits, &parity, &flow, &dtr,
+            &rts, &argv, &env, &options.env_mode, &options.cwd, &options.columns, &options.rows, &terminal_echo,
+            &options.prompt, &echo, &resync_ns, path_or_none, &transcript, &transcript_json, &message, &reconnect))
         return NULL;
     allocfunc allocate = PyType_GetSlot(type, Py_tp_alloc);
     talk_object *self = (talk_object *)allocate(type, 0);
@@ -91,6 +91,7 @@ static PyObject *talk_new(PyTypeObject *type, PyObject *arguments, PyObject *key
         options.transcript = transcript ? PyBytes_AsString(transcript) : NULL;
         options.transcript_json = transcript_json;
         options.message = message;
+        options.reconnect = reconnect;
         if (open_talk(self, PyBytes_AsString(endpoint), &options, argv, env, PyType_GetModuleState(type)) < 0)
             Py_CLEAR(self);
     }
@@ -409,11 +410,11 @@ static PyObject *talk_info(PyObject *self, PyObject *unused) {
     int result = spile_talk_get_info(talk, &info);
     if (result < 0)
         return raise_errno(result);
-    return Py_BuildValue("(iKKKKiiiLiiiiK)", (int)info.state, (unsigned long long)info.bytes_in,
-                         (unsigned long long)info.bytes_out, (unsigned long long)info.bytes_kept,
-                         (unsigned long long)info.bytes_queued, (int)info.is_terminal, (int)info.is_ended,
-                         (int)info.is_out_of_step, (long long)info.pid, (int)info.has_exited, info.exit_status,
-                         info.signal, info.transcript_error, (unsigned long long)info.entries_missing);
+    return Py_BuildValue(
+        "(iKKKKiiiLiiiiKK)", (int)info.state, (unsigned long long)info.bytes_in, (unsigned long long)info.bytes_out,
+        (unsigned long long)info.bytes_kept, (unsigned long long)info.bytes_queued, (int)info.is_terminal,
+        (int)info.is_ended, (int)info.is_out_of_step, (long long)info.pid, (int)info.has_exited, info.exit_status,
+        info.signal, info.transcript_error, (unsigned long long)info.entries_missing, (unsigned long long)info.losses);
 }
 
 static PyObject *talk_error(PyObject *self, PyObject *unused) {

@@ -102,6 +102,7 @@ def options_of(
     transcript: str | os.PathLike[str] | None = None,
     transcript_json: bool = False,
     message: bool = False,
+    reconnect: bool = False,
 ) -> tuple[str, tuple[Any, ...]]:
     text, argv = endpoint_text(endpoint, terminal)
     return text, (
@@ -111,7 +112,7 @@ def options_of(
          choice("rts", rts, SWITCH)),
         (argv, env_strings(env), 0, None if cwd is None else os.fspath(cwd), size[0], size[1], terminal_echo),
         (prompt, choice("echo", echo, ECHO), nanoseconds(resync, "resync")),
-        (None if transcript is None else os.fspath(transcript), transcript_json, message),
+        (None if transcript is None else os.fspath(transcript), transcript_json, message, reconnect),
     )
 
 
@@ -171,7 +172,7 @@ class Talk(io.TextIOBase):
         self._pending: list[str] = []
         self._held = ""
         self._raw: _spile.Talk | None = None
-        self._last_info: tuple[int, ...] = (0,) * 14
+        self._last_info: tuple[int, ...] = (0,) * 15
         patience(timeout, "timeout")
         self.timeout = timeout
         self._encoding = str(options.get("encoding", "utf-8"))
@@ -289,7 +290,7 @@ class Talk(io.TextIOBase):
         silence = nanoseconds(seconds, "seconds")
         self.flush()
         with self._lock:
-            text = self._wait(lambda raw, ns: raw.read_silence(silence, max(ns, silence * 2)), self.timeout, "was not silent")
+            text = self._wait(lambda raw, ns: raw.read_silence(silence, ns), self.timeout, "was not silent")
             text, self._held = self._held + text, ""
             return text
 
@@ -456,7 +457,7 @@ class Talk(io.TextIOBase):
     def resync(self, silence: float) -> None:
         """Sets aside what comes until nothing has come for so many seconds: then `ask` is in step again."""
         ns_of_silence = nanoseconds(silence, "silence")
-        self._wait(lambda raw, ns: raw.resync(ns_of_silence, max(ns, ns_of_silence * 2)) or None, self.timeout, "was not silent")
+        self._wait(lambda raw, ns: raw.resync(ns_of_silence, ns) or None, self.timeout, "was not silent")
 
     # ---------------------------------------------------------------------------------------------- its end
 
@@ -498,6 +499,11 @@ class Talk(io.TextIOBase):
     def pid(self) -> int | None:
         """Of a program."""
         return self._info()[8] or None
+
+    @property
+    def losses(self) -> int:
+        """How often it was lost, with `reconnect`."""
+        return self._info()[14]
 
     @property
     def transcript_error(self) -> OSError | None:
@@ -574,6 +580,8 @@ def open(endpoint: Endpoint, *, timeout: float | None = None, **options: Any) ->
         terminal: a program given as words runs on a terminal, else on pipes.
         transcript: a file that gets both directions with their times, appended; where it takes nothing, the talk goes on, and
             `transcript_error` says why.
+        reconnect: opens it again whenever it is lost, for as long as it takes; a program is started again. A half line that had
+            come is read by itself; what was not out yet is lost (`EndedError`), and so is a reply that was awaited.
         message: for instruments: each line is one message, written at once, and nothing is read before a reply is awaited.
         transcript_json: it gets a JSON object a line.
         size, terminal_echo, env, cwd: of a program: its terminal's columns and rows, whether it echoes, its environment and

@@ -266,6 +266,11 @@ class AsyncTalk:
         return None if not info[9] else info[10] if info[10] >= 0 else -info[11]
 
     @property
+    def losses(self) -> int:
+        """As `Talk.losses`."""
+        return self._raw.info()[14]
+
+    @property
     def transcript_error(self) -> OSError | None:
         """As `Talk.transcript_error`."""
         return transcript_error(self._raw.info())

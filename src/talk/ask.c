@@ -258,23 +258,15 @@ int spile_talk_read_unasked(spile_talk *talk, const char **ret_text, size_t *ret
     return is_empty ? SPILE_TALK_NOTHING : SPILE_TALK_WHOLE;
 }
 
+static int set_all_aside(spile_talk *talk) {
+    return ask_set_aside(talk, buffer_size(&talk->in));
+}
+
 int spile_talk_resync(spile_talk *talk, uint64_t silence_ns, uint64_t timeout_ns, spile_error **ret_error) {
     int result = check(talk);
-    if (result < 0)
-        return result;
-    struct talk_wait wait = talk_wait_begin(talk, timeout_ns);
-    const uint64_t began = time_now_ns();
-    for (;;) {
-        uint64_t quiet_at = time_add_ns(MAX(began, channel_arrived_ns(talk)), silence_ns);
-        result = ask_set_aside(talk, buffer_size(&talk->in));
-        if (result < 0)
-            return result;
-        if (talk->in_ended || (wait.was_stepped && time_now_ns() >= quiet_at)) {
-            talk->late = ask_free(talk->late);
-            return 0;
-        }
-        result = talk_wait_step(&wait, quiet_at);
-        if (result < 0)
-            return talk_timed_out(talk, result, "was not silent", ret_error);
-    }
+    if (result >= 0)
+        result = read_await_silence(talk, silence_ns, timeout_ns, set_all_aside, ret_error);
+    if (result >= 0)
+        talk->late = ask_free(talk->late);
+    return result;
 }

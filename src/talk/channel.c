@@ -16,6 +16,8 @@ uint64_t talk_keep_limit(const spile_talk *talk) {
 /* ------------------------------------------------------------------------------ in */
 
 static void in_ended(spile_talk *talk) {
+    if (loss_begins(talk))
+        return;
     if (!talk->in_ended)
         transcript_event(talk->transcript, "ended", "");
     talk->in_ended = true;
@@ -30,6 +32,8 @@ static void in_failed(spile_talk *talk, int result) {
         talk->wants_message = false;
         return;
     }
+    if (loss_begins(talk))
+        return;
     if (result != -EIO || !talk->channel.is_terminal) /* EIO of a terminal: it was hung up */
         talk_fail(talk, error_with(error_new(SPILE_ERROR_SYSTEM, "reading from '%s' failed: %s", talk->endpoint.text,
                                              strerror(-result)),
@@ -37,12 +41,16 @@ static void in_failed(spile_talk *talk, int result) {
     in_ended(talk);
 }
 
+static uint64_t kept(const spile_talk *talk) {
+    return (uint64_t)buffer_size(&talk->in) + buffer_size(&talk->next);
+}
+
 /* Room for what comes. */
-static int reserve(spile_talk *talk) {
+static int reserve(const spile_talk *talk, struct buffer *in) {
     int waiting = 0;
     if (talk->channel.is_packets && sys_ioctl(talk->channel.in_fd, FIONREAD, &waiting) >= 0 && waiting > 0)
-        return buffer_reserve(&talk->in, (size_t)waiting + 1);
-    return buffer_reserve_read(&talk->in);
+        return buffer_reserve(in, (size_t)waiting + 1);
+    return buffer_reserve_read(in);
 }
 
 /* *ret_more: a message goes on. */
@@ -58,16 +66,16 @@ static ssize_t receive(const struct talk_channel *channel, char *data, size_t ro
 }
 
 static void take_in(spile_talk *talk) {
-    struct buffer *in = &talk->in;
-    if (talk->in_ended)
+    struct buffer *in = talk->has_seam ? &talk->next : &talk->in;
+    if (talk->in_ended || talk->is_losing)
         return;
-    int result = reserve(talk);
+    int result = reserve(talk, in);
     if (result < 0) {
         in_failed(talk, result);
         return;
     }
     size_t room = (size_t)MIN((uint64_t)buffer_room(in),
-                              talk_keep_limit(talk) - MIN(talk_keep_limit(talk), buffer_size(in)));
+                              talk_keep_limit(talk) - MIN(talk_keep_limit(talk), kept(talk)));
     if (talk->channel.is_packets)
         room = buffer_room(in);
     if (room == 0)
@@ -89,7 +97,8 @@ static void take_in(spile_talk *talk) {
         if (talk->options.told || talk->late)
             (void)channel_arrived_ns(talk);
         talk->news |= SPILE_TALK_ARRIVED;
-        lines_arrived(&talk->lines, in);
+        if (!talk->has_seam)
+            lines_arrived(&talk->lines, in);
     }
 }
 
@@ -147,6 +156,8 @@ static void queue_end_of_file(spile_talk *talk) {
 }
 
 static void out_failed(spile_talk *talk, int result) {
+    if (loss_begins(talk))
+        return;
     bool is_gone = result == -ECONNRESET || (result == -EIO && talk->channel.is_terminal);
     talk->out_error = is_gone ? -EPIPE : result;
     talk->out.start = talk->out.end; /* nobody takes it any more */
@@ -197,7 +208,7 @@ void channel_put_out(spile_talk *talk) {
         return;
     queue_end_of_file(talk);
     bool was_queued = buffer_size(out) > 0;
-    for (size_t size; (size = sendable(talk)) > 0 && !talk->out_error;) {
+    for (size_t size; (size = sendable(talk)) > 0 && !talk->out_error && !talk->is_losing;) {
         const char *data = buffer_start(out);
         ssize_t count = transmit(channel, data, size);
         if (count == -EAGAIN || count == -EINTR)
@@ -224,7 +235,7 @@ void channel_put_out(spile_talk *talk) {
 static bool is_reading(const spile_talk *talk) {
     if (talk->options.message && !talk->wants_message)
         return false;
-    return !talk->in_ended && buffer_size(&talk->in) < talk_keep_limit(talk);
+    return !talk->in_ended && !talk->is_losing && kept(talk) < talk_keep_limit(talk);
 }
 
 static int watch(spile_talk *talk, struct loop_fd *source, int fd, uint32_t events, loop_fd_fn function) {
@@ -272,7 +283,8 @@ int channel_update(spile_talk *talk) {
     struct talk_channel *channel = &talk->channel;
     if (channel->in_fd < 0 && channel->out_fd < 0)
         return 0;
-    uint32_t in = is_reading(talk) ? EPOLLIN : 0, out = sendable(talk) > 0 && !talk->out_error ? EPOLLOUT : 0;
+    uint32_t in = is_reading(talk) ? EPOLLIN : 0,
+             out = sendable(talk) > 0 && !talk->out_error && !talk->is_losing ? EPOLLOUT : 0;
     if (channel->in_mover && in)
         mover_want(channel->in_mover);
     in = channel->in_mover ? 0 : in;

@@ -244,6 +244,7 @@ static void started(struct proc *proc, int64_t pid) {
     set_state(child, CHILD_RUNNING);
     bool is_terminal = talk->endpoint.kind == ENDPOINT_PTY;
     talk->pid = pid;
+    talk->has_exited = false;
     talk->channel = (struct talk_channel){.in_fd = child->ours[0],
                                           .out_fd = child->ours[1],
                                           .out_is_pipe = !is_terminal,
@@ -287,6 +288,7 @@ static void exited(struct proc *proc, int status, const struct proc_usage *usage
     talk->status = status;
     talk->news |= SPILE_TALK_EXITED;
     note_exit(talk);
+    loss_child_exited(talk);
     channel_tell(talk);
 }
 

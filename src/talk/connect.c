@@ -6,7 +6,7 @@
 
 #include <sys/sysmacros.h>
 
-enum { RETRY_FIRST_MS = 1, RETRY_MAX_MS = 20, FIFO_GRACE_MS = 1000, OPEN_S = 10 };
+enum { RETRY_FIRST_MS = 1, RETRY_MAX_MS = 20, AGAIN_MAX_MS = 250, FIFO_GRACE_MS = 1000, OPEN_S = 10 };
 
 #define REFUSE(number, ...) error_set(ret_error, SPILE_ERROR_ENDPOINT, number, __VA_ARGS__)
 
@@ -257,6 +257,8 @@ static int reach(struct talk_connect *connect, spile_error **ret_error) {
 
 static bool is_worth_waiting(const struct talk_connect *connect, int result) {
     const spile_talk *talk = connect->talk;
+    if (talk->losses > 0 && result != -ENOMEM)
+        return true;
     if (result == -EAGAIN || (result == -ENXIO && talk->endpoint.kind == ENDPOINT_FIFO))
         return true;
     return talk->options.wait &&
@@ -305,7 +307,8 @@ static int settle(struct talk_connect *connect, int result, spile_error *error) 
     if (time_now_ns() >= connect->until_ns)
         return fail_late(connect);
     loop_timer_set(talk->loop, &connect->retry, time_now_ns() + connect->retry_ns, attempt);
-    connect->retry_ns = MIN(connect->retry_ns * 2, (uint64_t)RETRY_MAX_MS * NS_PER_MS);
+    const uint64_t most_ms = talk->losses > 0 ? AGAIN_MAX_MS : RETRY_MAX_MS;
+    connect->retry_ns = MIN(connect->retry_ns * 2, most_ms * NS_PER_MS);
     return 0;
 }
 
@@ -326,19 +329,26 @@ static void deadline(struct loop_timer *timer) {
     channel_tell(talk);
 }
 
-int connect_start(spile_talk *talk) {
+static struct talk_connect *make(spile_talk *talk, uint64_t open_ns) {
     struct talk_connect *connect = memory_zero(1, sizeof(*connect));
     if (!connect)
-        return -ENOMEM;
-    uint64_t open_ns = talk->options.open_ns ? talk->options.open_ns : OPEN_S * NS_PER_SECOND;
-    if (talk->endpoint.kind == ENDPOINT_FIFO && !talk->options.wait)
-        open_ns = MIN(open_ns, FIFO_GRACE_MS * NS_PER_MS);
+        return NULL;
     *connect = (struct talk_connect){.talk = talk,
                                      .until_ns = time_add_ns(time_now_ns(), open_ns),
                                      .retry_ns = RETRY_FIRST_MS * NS_PER_MS,
                                      .fifo_fd = -1,
                                      .socket_fd = -1};
     talk->connect = connect;
+    return connect;
+}
+
+int connect_start(spile_talk *talk) {
+    uint64_t open_ns = talk->options.open_ns ? talk->options.open_ns : OPEN_S * NS_PER_SECOND;
+    if (talk->endpoint.kind == ENDPOINT_FIFO && !talk->options.wait)
+        open_ns = MIN(open_ns, FIFO_GRACE_MS * NS_PER_MS);
+    struct talk_connect *connect = make(talk, open_ns);
+    if (!connect)
+        return -ENOMEM;
     spile_error *error = NULL;
     int result = reach(connect, &error);
     if (result != 0)
@@ -346,6 +356,18 @@ int connect_start(spile_talk *talk) {
     if (talk->connect)
         loop_timer_set(talk->loop, &talk->connect->deadline, talk->connect->until_ns, deadline);
     return result;
+}
+
+int connect_again(spile_talk *talk, uint64_t pause_ns) {
+    struct talk_connect *connect = make(talk, NS_FOREVER);
+    if (!connect)
+        return -ENOMEM;
+    loop_timer_set(talk->loop, &connect->retry, time_now_ns() + pause_ns, attempt);
+    return 0;
+}
+
+const spile_error *connect_last(const spile_talk *talk) {
+    return talk->connect ? talk->connect->last : NULL;
 }
 
 void connect_stop(spile_talk *talk) {

@@ -10,6 +10,12 @@ void lines_init(struct lines *lines, const struct codec *codec, spile_talk_ends 
     *lines = (struct lines){.codec = codec, .ends = ends, .lf_at = NONE, .cr_at = NONE};
 }
 
+void lines_restart(struct lines *lines) {
+    const uint64_t taken = lines->taken; /* a place that was not there before, and the start of a unit */
+    lines_init(lines, lines->codec, lines->ends);
+    lines->taken = taken + CODEC_UNIT_MAX - taken % CODEC_UNIT_MAX;
+}
+
 /* Offset of the first such unit at or behind `from`, or `size` where there is none. */
 static size_t find_unit(const struct lines *lines, const unsigned char *unit, const char *data, size_t from,
                         size_t size) {

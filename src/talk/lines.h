@@ -19,6 +19,8 @@ struct lines {
 };
 
 void lines_init(struct lines *lines, const struct codec *codec, spile_talk_ends ends);
+/* What comes next is the start of another stream. */
+void lines_restart(struct lines *lines);
 /* The first line: true where its end is there, with the bytes of the line and those of its end. */
 bool lines_find(struct lines *lines, const struct buffer *buffer, size_t *ret_size, size_t *ret_end_size);
 /* Takes bytes; `ends_line`: the last of them are a line's end. */

@@ -133,14 +133,23 @@ static int is_in_step(struct talk_ask *ask) {
     return result;
 }
 
+/* Takes in what has come. What a stream that was lost still had to say is no reply. */
+static int look_anew(spile_talk *talk) {
+    int result = talk->has_seam ? ask_set_aside(talk, buffer_size(&talk->in)) : 0;
+    loss_rejoin(talk);
+    if (result >= 0 && !talk->awaits_prompt && talk->state == SPILE_TALK_STATE_OPEN)
+        channel_take_now(talk);
+    return result;
+}
+
 static int begin(struct talk_ask *ask, spile_error **ret_error) {
     spile_talk *talk = ask->talk;
     if (ask->options.is_secret && write_is_echoing(talk))
         return 0;
-    if (!talk->awaits_prompt && talk->state == SPILE_TALK_STATE_OPEN)
-        channel_take_now(talk);
-    int result = is_in_step(ask);
-    if (result > 0 && talk->in_ended)
+    int result = look_anew(talk);
+    if (result >= 0)
+        result = is_in_step(ask);
+    if (result > 0 && talk->in_ended && !ask->options.no_reply)
         return talk_failure(talk, ret_error);
     if (result > 0)
         result = ask_set_aside(talk, buffer_size(&talk->in));
@@ -174,6 +183,11 @@ static int end_of(struct talk_ask *ask, spile_error **ret_error) {
     return 0;
 }
 
+/* Nothing more need come, or can. */
+static bool may_go_on(const struct talk_ask *ask) {
+    return !ask->talk->in_ended || (ask->options.no_reply && !ask->talk->out_error);
+}
+
 /* Why a question that was asked will get no reply any more; 0: it may. */
 static int look_for_failure(struct talk_ask *ask, spile_error **ret_error) {
     spile_talk *talk = ask->talk;
@@ -181,7 +195,7 @@ static int look_for_failure(struct talk_ask *ask, spile_error **ret_error) {
     ask->is_out |= is_asked && !talk->out_error && buffer_size(&talk->out) == 0;
     if (is_asked && !ask->is_out && talk->out_error && !talk->error && !talk->in_ended)
         return write_refuse(talk, ret_error);
-    if (!talk->in_ended && !talk->error)
+    if (!talk->error && may_go_on(ask))
         return 0;
     bool is_by_silence = is_asked && ask->options.silence_ns && reply_has_begun(ask) && !talk->error;
     return is_by_silence ? 1 : talk_failure(talk, ret_error);
@@ -302,6 +316,18 @@ void ask_arrived(spile_talk *talk) {
     struct talk_ask *ask = ask_current(talk);
     if (ask && !talk->is_cancelling)
         ask_look(ask);
+}
+
+void ask_lost(spile_talk *talk) {
+    struct talk_ask *ask = ask_current(talk);
+    spile_error *error = NULL, **place = &error;
+    talk->late = ask_free(talk->late); /* whoever it was, its reply does not come any more */
+    talk->awaits_prompt = talk->prompt;
+    if (!ask || ask->state != ASK_ASKED)
+        return;
+    int result = error_set(place, SPILE_ERROR_ENDED, ENODATA, "'%s' was lost before it replied", talk->endpoint.text);
+    reply_show_rest(ask);
+    end_ask(ask, result, error);
 }
 
 void ask_cancel_all(spile_talk *talk) {

@@ -89,6 +89,8 @@ int read_begin(spile_talk *talk, const void *ret_text, const void *ret_size) {
     talk->text.size = 0;
     talk->raw = "";
     talk->raw_size = 0;
+    talk->quiet_from_ns = 0;
+    loss_rejoin(talk);
     return 0;
 }
 
@@ -109,7 +111,8 @@ int read_failure(const spile_talk *talk, spile_error **ret_error) {
 }
 
 bool read_is_over(const spile_talk *talk) {
-    return talk->in_ended || talk->state == SPILE_TALK_STATE_FAILED || talk->state == SPILE_TALK_STATE_CLOSED;
+    return talk->in_ended || talk->has_seam || talk->state == SPILE_TALK_STATE_FAILED ||
+           talk->state == SPILE_TALK_STATE_CLOSED;
 }
 
 /* Whether a line of which there are `size` bytes is too long. */
@@ -334,29 +337,44 @@ int spile_talk_read_until(spile_talk *talk, const char *text, uint64_t timeout_n
     return result;
 }
 
-int spile_talk_read_silence(spile_talk *talk, uint64_t silence_ns, uint64_t timeout_ns, const char **ret_text,
-                            size_t *ret_size, spile_error **ret_error) {
-    int result = read_begin(talk, ret_text, ret_size);
-    if (result < 0)
-        return result;
+int read_await_silence(spile_talk *talk, uint64_t silence_ns, uint64_t timeout_ns, int (*take)(spile_talk *talk),
+                       spile_error **ret_error) {
+    const uint64_t before = TAKE(talk->quiet_from_ns, 0), began = before ? before : time_now_ns();
     struct talk_wait wait = talk_wait_begin(talk, timeout_ns);
-    const uint64_t began = time_now_ns();
     for (;;) {
         uint64_t quiet_at = time_add_ns(MAX(began, channel_arrived_ns(talk)), silence_ns);
-        bool is_quiet = wait.was_stepped && time_now_ns() >= quiet_at;
-        if (is_quiet || read_is_over(talk)) {
-            const size_t size = buffer_size(&talk->in);
-            bool is_ended = read_is_over(talk);
-            result = is_ended ? read_failure(talk, ret_error) : 0;
-            if (result >= 0)
-                result = take_as_text(talk, size, 0, true, ret_text, ret_size, ret_error);
-            int code = !is_ended ? SPILE_TALK_WHOLE : size ? SPILE_TALK_REST : SPILE_TALK_NOTHING;
-            return read_finish(talk, result < 0 ? result : code);
-        }
+        int result = take ? take(talk) : 0;
+        if (result < 0)
+            return result;
+        if (read_is_over(talk) || (wait.was_stepped && time_now_ns() >= quiet_at))
+            return 0;
         result = read_step(&wait, quiet_at);
+        if (result == -ETIMEDOUT || result == -EAGAIN)
+            talk->quiet_from_ns = began;
         if (result < 0)
             return talk_timed_out(talk, result, "was not silent", ret_error);
     }
+}
+
+int spile_talk_read_silence(spile_talk *talk, uint64_t silence_ns, uint64_t timeout_ns, const char **ret_text,
+                            size_t *ret_size, spile_error **ret_error) {
+    if (!talk)
+        return -EINVAL;
+    const uint64_t quiet_from_ns = talk->quiet_from_ns;
+    int result = read_begin(talk, ret_text, ret_size);
+    if (result < 0)
+        return result;
+    talk->quiet_from_ns = quiet_from_ns;
+    result = read_await_silence(talk, silence_ns, timeout_ns, NULL, ret_error);
+    if (result < 0)
+        return result;
+    const size_t size = buffer_size(&talk->in);
+    bool is_ended = read_is_over(talk);
+    result = is_ended ? read_failure(talk, ret_error) : 0;
+    if (result >= 0)
+        result = take_as_text(talk, size, 0, true, ret_text, ret_size, ret_error);
+    int code = !is_ended ? SPILE_TALK_WHOLE : size ? SPILE_TALK_REST : SPILE_TALK_NOTHING;
+    return read_finish(talk, result < 0 ? result : code);
 }
 
 /* ------------------------------------------------------------------------------ bytes */

@@ -12,7 +12,7 @@ void talk_set_state(spile_talk *talk, spile_talk_state state) {
         [SPILE_TALK_STATE_OPENING] = 1u << SPILE_TALK_STATE_OPEN | 1u << SPILE_TALK_STATE_FAILED |
                                      1u << SPILE_TALK_STATE_CLOSED,
         [SPILE_TALK_STATE_OPEN] = 1u << SPILE_TALK_STATE_CLOSING | 1u << SPILE_TALK_STATE_CLOSED |
-                                  1u << SPILE_TALK_STATE_FAILED,
+                                  1u << SPILE_TALK_STATE_FAILED | 1u << SPILE_TALK_STATE_OPENING,
         [SPILE_TALK_STATE_CLOSING] = 1u << SPILE_TALK_STATE_CLOSED | 1u << SPILE_TALK_STATE_FAILED,
         [SPILE_TALK_STATE_FAILED] = 1u << SPILE_TALK_STATE_CLOSED,
         [SPILE_TALK_STATE_CLOSED] = 0,
@@ -61,7 +61,11 @@ int talk_wait_step(struct talk_wait *wait, uint64_t at_ns) {
 }
 
 int talk_timed_out(const spile_talk *talk, int result, const char *what, spile_error **ret_error) {
-    if (result == -EAGAIN || result == -ETIMEDOUT)
+    const spile_error *last = talk->losses > 0 ? connect_last(talk) : NULL;
+    if (last && (result == -EAGAIN || result == -ETIMEDOUT))
+        error_set(ret_error, SPILE_ERROR_TIMEOUT, -result, "'%s' %s in time: it was lost, and %s", talk->endpoint.text,
+                  what, last->message);
+    else if (result == -EAGAIN || result == -ETIMEDOUT)
         error_set(ret_error, SPILE_ERROR_TIMEOUT, -result, "'%s' %s in time", talk->endpoint.text, what);
     return result;
 }
@@ -90,6 +94,7 @@ void talk_fail(spile_talk *talk, spile_error *error) {
 }
 
 void talk_disconnect(spile_talk *talk) {
+    loss_stop(talk);
     loop_timer_clear(&talk->announce);
     connect_stop(talk);
     tty_close(&talk->tty);
@@ -142,6 +147,7 @@ int talk_opened(spile_talk *talk) {
     talk_set_state(talk, SPILE_TALK_STATE_OPEN);
     talk->news |= SPILE_TALK_OPENED;
     talk->has_just_come = true;
+    talk->opened_ns = time_now_ns();
     transcript_event(talk->transcript, "opened", talk->endpoint.text);
     return 0;
 }
@@ -154,8 +160,6 @@ static int check_options(const char *endpoint, const spile_talk_options *options
         return error_set(ret_error, SPILE_ERROR_USAGE, EINVAL, "an option has a value that it can't have");
     if (options->standard_error == SPILE_STDIO_CAPTURE)
         return error_set(ret_error, SPILE_ERROR_USAGE, EINVAL, "standard error of a talk's program can't be captured");
-    if (options->reconnect)
-        return error_set(ret_error, SPILE_ERROR_USAGE, EOPNOTSUPP, "that option is not there yet");
     return 0;
 }
 
@@ -169,6 +173,10 @@ static int check_words(const spile_talk *talk, spile_error **ret_error) {
     if (is_program && !argv && talk->endpoint.word_count == 0)
         return error_set(ret_error, SPILE_ERROR_ENDPOINT, EINVAL, "'%s' lacks its program: write %s PROGRAM ARGS",
                          talk->endpoint.text, talk->endpoint.text);
+    if (talk->options.reconnect && (kind == ENDPOINT_FD || kind == ENDPOINT_STDIO))
+        return error_set(ret_error, SPILE_ERROR_ENDPOINT, EINVAL,
+                         "'%s' can't be opened again once it is lost: reconnect goes with what has a name",
+                         talk->endpoint.text);
     return 0;
 }
 
@@ -377,6 +385,7 @@ int spile_talk_close(spile_talk *talk, uint64_t timeout_ns, spile_error **ret_er
     talk->wants_end |= !is_borrowed;
     ask_cancel_all(talk);
     expect_cancel_all(talk);
+    result = loss_close(talk, ret_error);
     if (talk->state == SPILE_TALK_STATE_OPEN) {
         talk_set_state(talk, SPILE_TALK_STATE_CLOSING);
         channel_put_out(talk);
@@ -414,6 +423,7 @@ spile_talk *spile_talk_free(spile_talk *talk) {
     spile_error_free(talk->error);
     codec_done(&talk->codec);
     buffer_done(&talk->in);
+    buffer_done(&talk->next);
     buffer_done(&talk->out);
     free(talk->messages.ends);
     text_done(&talk->text);
@@ -444,7 +454,8 @@ int spile_talk_get_info(const spile_talk *talk, spile_talk_info *info) {
         .endpoint = talk->endpoint.text,
         .bytes_in = talk->bytes_in,
         .bytes_out = talk->bytes_out,
-        .bytes_kept = buffer_size(&talk->in),
+        .bytes_kept = buffer_size(&talk->in) + buffer_size(&talk->next),
+        .losses = talk->losses,
         .bytes_queued = buffer_size(&talk->out),
         .is_terminal = talk->channel.is_terminal,
         .is_ended = talk->in_ended,

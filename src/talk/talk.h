@@ -3,6 +3,7 @@
  *   talk.c      life: opening, closing, what it is
  *   endpoint.c  the text that names the other side
  *   connect.c   how it is reached: paths, FIFOs, sockets, descriptors
+ *   loss.c      what is lost and opened again
  *   tty.c       terminals: modes, locks, serial settings
  *   child.c     child programs
  *   channel.c, mover.c   bytes in and out, on the loop; a thread for devices without poll
@@ -86,6 +87,14 @@ struct spile_talk {
     bool has_ended_out;
     struct loop_timer end_again;
 
+    /* with `reconnect` */
+    bool is_losing; /* it has gone, and `loss` comes */
+    struct loop_timer loss;
+    uint64_t losses, bytes_lost; /* how often; what was queued then */
+    uint64_t opened_ns, pause_ns;
+    bool has_seam;      /* `in` is the rest of a stream that was lost; what comes now goes to `next` */
+    struct buffer next; /* empty otherwise */
+
     struct codec codec;
     struct lines lines;
     struct buffer in;  /* arrived and not read */
@@ -100,8 +109,9 @@ struct spile_talk {
     const char *raw;                 /* its bytes */
     size_t raw_size;
     uint64_t bytes_in, bytes_out;
-    uint64_t arrived_ns; /* when something came last: see channel_arrived_ns */
-    bool has_just_come;  /* that is still to be noted */
+    uint64_t arrived_ns;    /* when something came last: see channel_arrived_ns */
+    bool has_just_come;     /* that is still to be noted */
+    uint64_t quiet_from_ns; /* when the wait for a silence began that timed out last; 0: none */
 
     size_t line_out;               /* bytes of a line that was written without its end */
     struct transcript *transcript; /* or NULL */
@@ -156,6 +166,21 @@ int talk_timed_out(const spile_talk *talk, int result, const char *what, spile_e
 int connect_start(spile_talk *talk);
 void connect_stop(spile_talk *talk);
 
+/* The same after a pause, for as long as it takes. */
+int connect_again(spile_talk *talk, uint64_t pause_ns);
+/* Why it is not open yet, or NULL. */
+const spile_error *connect_last(const spile_talk *talk);
+
+/* loss.c */
+/* The device has gone, or fails: whether that is a loss, after which it is opened again. Else it is an end. */
+bool loss_begins(spile_talk *talk);
+void loss_child_exited(spile_talk *talk);
+void loss_stop(spile_talk *talk);
+/* The same before it is closed; -EPIPE: what was written since is lost. */
+int loss_close(spile_talk *talk, spile_error **ret_error);
+/* Before a function looks at what has come: the next stream, once the one before it was read. */
+void loss_rejoin(spile_talk *talk);
+
 /* child.c */
 /* An attempt, as in connect.h: 0 (connect_done will be called), or -errno. */
 int child_start(spile_talk *talk, spile_error **ret_error);
@@ -198,6 +223,10 @@ void read_note_raw(spile_talk *talk, size_t size);
 int read_refuse_text(const spile_talk *talk, const char *data, size_t size, spile_error **ret_error);
 /* As talk_wait_step, for what is to come. */
 int read_step(struct talk_wait *wait, uint64_t at_ns);
+/* Waits until nothing has come for so long, or the stream has ended. `take` is called for what comes. A wait that
+ * timed out goes on with the next one. */
+int read_await_silence(spile_talk *talk, uint64_t silence_ns, uint64_t timeout_ns, int (*take)(spile_talk *talk),
+                       spile_error **ret_error);
 /* The first line: as lines_find; with `message` what there is of one where its message has ended, too. */
 bool read_find_line(spile_talk *talk, size_t *ret_size, size_t *ret_end_size);
 /* Takes the line that lines_find found and decodes it; a view in `talk->text` or in the buffer. */
@@ -222,6 +251,8 @@ void ask_init(spile_talk *talk);
 void ask_done(spile_talk *talk);
 /* Bytes came, or the end, or it is open now. */
 void ask_arrived(spile_talk *talk);
+/* The talk was lost: the question whose reply was awaited fails; others wait until it is open again. */
+void ask_lost(spile_talk *talk);
 /* Ends all questions, and tells who asked; no more are taken. */
 void ask_cancel_all(spile_talk *talk);
 

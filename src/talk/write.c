@@ -31,6 +31,8 @@ static int check(const spile_talk *talk, spile_error **ret_error) {
 
 /* Writes and waits until no more than `most` bytes are queued. */
 static int drain(spile_talk *talk, struct talk_wait *wait, size_t most, spile_error **ret_error) {
+    const uint64_t lost = talk->bytes_lost;
+    talk->quiet_from_ns = 0;
     channel_put_out(talk);
     int result = channel_update(talk);
     while (result >= 0 && buffer_size(&talk->out) > most && !talk->out_error) {
@@ -40,6 +42,9 @@ static int drain(spile_talk *talk, struct talk_wait *wait, size_t most, spile_er
                              talk->endpoint.text);
         result = talk_wait_step(wait, NS_FOREVER);
     }
+    if (talk->bytes_lost > lost)
+        return error_set(ret_error, SPILE_ERROR_ENDED, EPIPE, "'%s' was lost while it was written to",
+                         talk->endpoint.text);
     if (result < 0)
         return talk_timed_out(talk, result, "did not take it all", ret_error);
     return talk->out_error ? write_refuse(talk, ret_error) : 0;
@@ -245,7 +250,7 @@ static ssize_t write_counted(spile_talk *talk, const struct writing *writing, ui
         return result;
     struct talk_wait wait = talk_wait_begin(talk, timeout_ns);
     ssize_t done = write_any(talk, writing, &wait, &result, ret_error ? &error : NULL);
-    bool is_gone = result < 0 && talk->out_error; /* what was taken is lost */
+    bool is_gone = result < 0 && (talk->out_error || result == -EPIPE); /* what was taken is lost */
     if (done >= 0 && result < 0 && (done == 0 || is_gone))
         done = result;
     if (done < 0 && ret_error)

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -329,3 +330,38 @@ def test_messages():
         assert (talk.readline(), talk.readline()) == ("not awaited\n", "+1.5\n")
         talk.buffer.write(b"#14a\nb\n")
         assert peer.recv(100) == b"#14a\nb\n"
+
+
+def test_reconnect(tmp_path):
+    """A program is started again; half a line is told as that, what was awaited fails, what comes later is read."""
+    with spile.open("pipe: sh -c 'echo ready; printf ha; read x'", reconnect=True, timeout=30) as talk:
+        assert (talk.readline(), talk.losses) == ("ready\n", 0)
+        with pytest.raises(spile.EndedError, match="lost before it replied"):
+            talk.ask("x")
+        assert talk.read_until("ready\n") in ("ready\n", "ha")
+        assert talk.losses == 1
+
+    async def main():
+        async with await spile.open_async("pipe: sh -c 'echo ready; read x'", reconnect=True, timeout=30) as talk:
+            for losses in range(3):
+                assert await talk.readline() == "ready\n"
+                assert talk.losses == losses
+                await talk.write("x\n")
+
+    asyncio.run(main())
+    with pytest.raises(spile.EndpointError, match="can't be opened again"):
+        spile.open("-", reconnect=True)
+
+
+def test_silence_keeps_the_deadline(pair):
+    """A silence that is longer than the time-out does not put it off; and goes on counting from call to call."""
+    talk, peer = pair
+    for wait in (talk.read_silence, talk.resync):
+        talk.timeout = 0.1
+        began = time.monotonic()
+        with pytest.raises(TimeoutError):
+            wait(30)
+        assert time.monotonic() - began < 10
+    peer.sendall(b"x")
+    talk.timeout = 30
+    assert talk.read_silence(0.2) == "x"
