@@ -118,7 +118,8 @@ def test_an_unfinished_line_is_a_prompt(sit, door):
 
 
 def test_a_password_is_not_shown_nor_kept(sit, tmp_path):
-    screen = sit("pty: python3 -c " + shlex.quote(
+    transcript = tmp_path / "transcript"
+    screen = sit("--transcript", str(transcript), "pty: python3 -c " + shlex.quote(
         "import getpass\nprint(input('user: '))\ntry: getpass.getpass('word: ')\nexcept KeyboardInterrupt: pass\n"
         "print(len(getpass.getpass('again: ')))\nprint(input('more: ')); input()"))
     screen.wait("user:")
@@ -137,6 +138,7 @@ def test_a_password_is_not_shown_nor_kept(sit, tmp_path):
     assert history(tmp_path) == ["me", "end"]
     screen.type("\r")
     assert screen.wait_end() == 0
+    assert "end" in transcript.read_text() and not any(word in transcript.read_text() for word in ("ertz", "xyzzy"))
 
 
 def test_history(sit, tmp_path):
