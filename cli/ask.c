@@ -27,7 +27,8 @@ const char ask_help[] = "usage: spile ask [OPTION]... ENDPOINT LINE... [-- PROGR
                         "  -b, --baud N  --bits N  --parity P  --stop N  --flow F  --dtr on|off\n"
                         "      --rts on|off  --no-hupcl\n"
                         "      --cooked  --no-lock  --size 80x24  --terminal-echo  --env NAME=VALUE\n"
-                        "      --cwd DIR  --transcript FILE  --transcript-json FILE  --message  --reconnect\n"
+                        "      --cwd DIR  --transcript FILE  --transcript-json FILE\n"
+                        "      --message  --reconnect\n"
                         "Exit status: 0; 1 an error reply; 3 its end; 124 timed out; 125 usage, own\n"
                         "error. More: spile help ask\n";
 
