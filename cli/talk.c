@@ -188,6 +188,10 @@ static int talk_on(struct talking *talking) {
         const char *news = talk_loss_news(talking->command, talking->talk);
         if (news)
             complain("'%s' %s", talking->command->endpoint, news);
+        /* Nothing is left to say to whoever comes back. */
+        if (!talking->is_over && talking->has_said_all && talking->command->is_lost &&
+            talk_info(talking->talk).bytes_queued == 0)
+            stop(talking, 0);
         if (!talking->is_over)
             check_time(talking);
     }

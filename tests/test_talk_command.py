@@ -275,6 +275,7 @@ def test_reconnect(build, tmp_path):
         with listener, listener.accept()[0] as peer:
             peer.sendall(b"one\nha")
             assert talk.stdout.read(6) == b"one\nha"
+            listener.close()  # before the talk knows: it would be connected to nobody for a moment
         assert b"is gone" in talk.stderr.readline()
         with listen() as listener, listener.accept()[0] as peer:
             assert b"is there again" in talk.stderr.readline()
