@@ -285,6 +285,12 @@ def test_the_first_story():
     assert done.stdout.count("fails as told: ") == 4, done.stdout
 
 
+def test_the_traps_of_conversations():
+    done = subprocess.run([sys.executable, "-B", SOURCE / "examples" / "python" / "talk_traps.py"], capture_output=True,
+                          text=True, timeout=120)
+    assert done.stdout.count("fails as told: ") == 10 and not done.stderr, (done.stdout, done.stderr)
+
+
 def test_transcript(tmp_path):
     log = tmp_path / "log"
     with spile.open("pipe: cat", transcript=log) as talk:
