@@ -43,11 +43,12 @@ IN_C = Part("Expecting in C: of the speed of reading and keeping all by hand, wi
 ], measure_c)
 
 
-PYTHON_EXPECT = Part("Expecting from Python: how many times as long pexpect takes as spile.pexpect", [
-    *rate("a regular expression, pexpect tuned", "pexpect-regex", "their-tuned-regex", "≥ 1"),
-    *rate("a literal, pexpect tuned", "pexpect-literal", "their-tuned-literal"),
-    *rate("a regular expression, pexpect as it is", "pexpect-regex", "their-regex"),
-    *rate("`talk.expect`, a regular expression: `spile.pexpect`", "spile-regex", "pexpect-regex"),
-    *rate("`talk.expect`, a literal: `spile.pexpect`", "spile-literal", "pexpect-literal"),
+PYTHON_EXPECT = Part("Expecting from Python: how many times as long the one takes as the other", [
+    *rate("a regular expression, pexpect tuned: `spile.pexpect`", "pexpect-regex", "their-tuned-regex", "≥ 1"),
+    *rate("a literal, pexpect tuned: `spile.pexpect`", "pexpect-literal", "their-tuned-literal"),
+    *rate("a regular expression, pexpect as it is: `spile.pexpect`", "pexpect-regex", "their-regex"),
+    *rate("a regular expression, `spile.pexpect`: `talk.expect`", "spile-regex", "pexpect-regex"),
+    *rate("a literal, `spile.pexpect`: `talk.expect`", "spile-literal", "pexpect-literal"),
+    *rate("a literal, Expect that keeps all: `talk.expect`", "spile-literal", "expect-literal"),
     Row("a round trip with a program", "trip-1", "their-trip-1", is_rate=True),
 ], measure_python)

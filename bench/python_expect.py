@@ -3,10 +3,13 @@
 
     [PYTHONPATH=BUILD/python] python_expect.py MEGABYTES TURNS TRIPS
 
-Prints medians in nanoseconds. Without pexpect its kinds are left out; its default, quadratic, is left out above 4 MB.
+Prints medians in nanoseconds. Without pexpect or Expect their kinds are left out; pexpect's default and Expect, both
+quadratic, are left out above 4 MB.
 """
 from __future__ import annotations
 
+import pathlib
+import shutil
 import socket
 import statistics
 import subprocess
@@ -64,6 +67,11 @@ def by_pexpect(module: object, exact: bool, **how: object) -> Callable[[socket.s
     return find
 
 
+def by_expect(megabytes: int) -> int:
+    script = pathlib.Path(__file__).with_name("marker.exp")
+    return int(subprocess.check_output(["expect", "-f", script, str(megabytes), sys.executable, "-c", WRITER, str(megabytes)]))
+
+
 def trips(spawn: Callable[..., object], count: int) -> int:
     child = spawn("cat", echo=False, timeout=30)
     samples = []
@@ -91,6 +99,8 @@ def main() -> None:
     for _ in range(turns):
         for name, find in kinds.items():
             samples[name].append(search(megabytes, find))
+    if shutil.which("expect") and megabytes <= DEFAULT_LIMIT:
+        samples["expect-literal"] = [by_expect(megabytes) for _ in range(turns)]
     for name, each in samples.items():
         print(name, round(statistics.median(each)))
     print("trip", trips(ours.spawn, count))
