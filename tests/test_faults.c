@@ -110,7 +110,9 @@ static void compare_manners(const struct manners *before) {
     for (int number = 1; number < NSIG; number++)
         if (now.actions[number].sa_handler != before->actions[number].sa_handler)
             wrong("signal %d is handled otherwise", number);
-    if (memcmp(&now.modes, &before->modes, sizeof(now.modes)) != 0)
+    const struct termios *is = &now.modes, *was = &before->modes;
+    if (is->c_iflag != was->c_iflag || is->c_oflag != was->c_oflag || is->c_cflag != was->c_cflag ||
+        is->c_lflag != was->c_lflag || memcmp(is->c_cc, was->c_cc, sizeof(is->c_cc)) != 0)
         wrong("the terminal's modes are others");
     if (now.umask != before->umask || strcmp(now.directory, before->directory) != 0)
         wrong("the umask or the current directory is another");

@@ -268,7 +268,7 @@ START_TEST(much) {
     /* A line whose end came after the other side spoke is in two. */
     ck_assert_uint_ge(counts[0], LINES);
     ck_assert_uint_ge(counts[1], LINES);
-    ck_assert_uint_le(counts[0] + counts[1], 3 * LINES);
+    ck_assert_uint_le(counts[0] + counts[1], (uintmax_t)3 * LINES);
 }
 END_TEST
 

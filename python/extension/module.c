@@ -44,8 +44,8 @@ PyObject *raise_error(module_state *state, int result, spile_error *error) {
 }
 
 void raise_usage(module_state *state, int number, const char *format, const char *subject) {
-    PyObject *arguments = Py_BuildValue("(siinN)", spile_error_kind_name(SPILE_ERROR_USAGE), number, -1, (Py_ssize_t)-1,
-                                        PyUnicode_FromFormat(format, subject));
+    PyObject *arguments = Py_BuildValue("(siinzN)", spile_error_kind_name(SPILE_ERROR_USAGE), number, -1,
+                                        (Py_ssize_t)-1, NULL, PyUnicode_FromFormat(format, subject));
     if (!arguments)
         return;
     PyErr_SetObject(state->refused, arguments);
