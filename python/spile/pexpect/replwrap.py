@@ -6,10 +6,12 @@ import signal
 import sys
 from typing import Any
 
+from .exceptions import TIMEOUT
 from .pty_spawn import spawn
 
 PEXPECT_PROMPT = "[PEXPECT_PROMPT>"
 PEXPECT_CONTINUATION_PROMPT = "[PEXPECT_PROMPT+"
+INTERRUPTS = 4  # bash leaves one that comes while it gets ready to read undone until the next one
 
 
 class REPLWrapper:
@@ -47,6 +49,9 @@ class REPLWrapper:
     def _expect_prompt(self, timeout: Any = -1, async_: bool = False) -> Any:
         return self.child.expect_exact([self.prompt, self.continuation_prompt], timeout=timeout, async_=async_)
 
+    def _expect_prompt_or_rest(self, async_: bool = False) -> Any:
+        return self.child.expect_exact([self.prompt, self.continuation_prompt, TIMEOUT], timeout=0.5, async_=async_)
+
     def _incomplete(self, command: str) -> ValueError:
         return ValueError("Continuation prompt found - input was incomplete:\n" + command)
 
@@ -68,8 +73,10 @@ class REPLWrapper:
             said.append(self.child.before)
             self.child.sendline(line)
         if self._expect_prompt(timeout=timeout) == 1:
-            self.child.kill(signal.SIGINT)
-            self._expect_prompt(timeout=1)
+            for _ in range(INTERRUPTS):
+                self.child.kill(signal.SIGINT)
+                if self._expect_prompt_or_rest() < 2:
+                    break
             raise self._incomplete(command)
         return "".join([*said, self.child.before])
 
@@ -81,8 +88,10 @@ class REPLWrapper:
             said.append(self.child.before)
             self.child.sendline(line)
         if await self._expect_prompt(timeout=timeout, async_=True) == 1:
-            self.child.kill(signal.SIGINT)
-            await self._expect_prompt(timeout=1, async_=True)
+            for _ in range(INTERRUPTS):
+                self.child.kill(signal.SIGINT)
+                if await self._expect_prompt_or_rest(async_=True) < 2:
+                    break
             raise self._incomplete(command)
         return "".join([*said, self.child.before])
 
