@@ -165,6 +165,15 @@ static void run_descriptor(struct outcome *outcome) {
     talk_to_terminal(true, outcome);
 }
 
+/* What says zeros without end may be faster than the thread that writes to it. */
+static int unless_full(int result, spile_error **error) {
+    if (result != -ENOBUFS)
+        return result;
+    spile_error_free(*error);
+    *error = NULL;
+    return 0;
+}
+
 /* Served by threads. */
 static void run_without_poll(struct outcome *outcome) {
     spile_talk *talk = NULL;
@@ -175,12 +184,12 @@ static void run_without_poll(struct outcome *outcome) {
     note(outcome, result, &error);
     if (result < 0)
         return;
-    result = spile_talk_write_line(talk, "x", PATIENCE_S * NS_PER_SECOND, &error);
+    result = unless_full(spile_talk_write_line(talk, "x", PATIENCE_S * NS_PER_SECOND, &error), &error);
     note(outcome, result, &error);
     result = spile_talk_read_bytes(talk, 100, 100, PATIENCE_S * NS_PER_SECOND, &data, &size, &error);
     note(outcome, result, &error);
     outcome->is_right = result == SPILE_TALK_WHOLE && size == 100 && *(const char *)data == 0;
-    result = spile_talk_close(talk, PATIENCE_S * NS_PER_SECOND, &error);
+    result = unless_full(spile_talk_close(talk, PATIENCE_S * NS_PER_SECOND, &error), &error);
     note(outcome, result, &error);
     spile_talk_free(talk);
 }
