@@ -10,7 +10,7 @@
 
 static spile_containment containment;
 static spile_ctx *context;
-static char scratch_path[64];
+static char scratch_base[32], scratch_path[64];
 
 void support_begin(int argc, char **argv) {
     static const char *const names[] = {[SPILE_CONTAINMENT_AUTO] = "auto",
@@ -40,7 +40,6 @@ spile_ctx *support_ctx(void) {
 
 static void free_context(void) {
     context = spile_ctx_free(context);
-    scratch_remove();
 }
 
 /* Whether calls can be contained in that way here. */
@@ -63,13 +62,28 @@ static bool is_possible(void) {
     return is_had;
 }
 
+static void make_scratch_base(void) {
+    strcpy(scratch_base, "/tmp/spile-test-XXXXXX");
+    if (!mkdtemp(scratch_base) || chmod(scratch_base, 0777) < 0)
+        abort();
+}
+
+static int remove_one(const char *path, const struct stat *status, int type, struct FTW *place) {
+    (void)status;
+    (void)type;
+    (void)place;
+    return remove(path);
+}
+
 int support_run(Suite *suite) {
     if (containment != SPILE_CONTAINMENT_AUTO && !is_possible())
         return EXIT_SUCCESS;
     SRunner *runner = srunner_create(suite);
     srunner_set_fork_status(runner, CK_FORK);
     srunner_set_tap(runner, "-");
+    make_scratch_base(); /* here, where what a test that is killed leaves can be taken away, too */
     srunner_run_all(runner, CK_SILENT);
+    nftw(scratch_base, remove_one, 16, FTW_DEPTH | FTW_PHYS);
     int failed = srunner_ntests_failed(runner);
     srunner_free(runner);
     return failed ? EXIT_FAILURE : EXIT_SUCCESS;
@@ -181,24 +195,11 @@ unsigned char *pattern_bytes(size_t size) {
 
 const char *scratch(void) {
     if (!*scratch_path) {
-        strcpy(scratch_path, "/tmp/spile-test-XXXXXX");
+        snprintf(scratch_path, sizeof(scratch_path), "%s/XXXXXX", scratch_base);
         ck_assert_ptr_nonnull(mkdtemp(scratch_path));
         ck_assert_int_eq(chmod(scratch_path, 0777), 0);
     }
     return scratch_path;
-}
-
-static int remove_one(const char *path, const struct stat *status, int type, struct FTW *place) {
-    (void)status;
-    (void)type;
-    (void)place;
-    return remove(path);
-}
-
-void scratch_remove(void) {
-    if (*scratch_path)
-        nftw(scratch_path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-    *scratch_path = '\0';
 }
 
 const char *in_scratch(const char *name) {

@@ -44,9 +44,8 @@ unsigned char *pattern_bytes(size_t size);
 
 /* ------------------------------------------------------------------------------------------------ places on disk */
 
-/* A directory of the test, made by the first use; removed by scratch_remove. */
+/* A directory of the test, made by the first use and removed by support_run. */
 const char *scratch(void);
-void scratch_remove(void);
 /* The path of a name in it; good for the next eight uses. */
 const char *in_scratch(const char *name);
 void write_text(const char *path, const char *text);

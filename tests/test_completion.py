@@ -17,7 +17,7 @@ TEMPLATE = "sort {options...} <{in} >{out}"
 
 
 @pytest.fixture
-def place(tmp_path, spile, monkeypatch):
+def place(tmp_path, tmp_path_factory, spile, monkeypatch):
     """A directory with some files, in which the command is found."""
     (tmp_path / "words.txt").write_text("drawn\n")
     (tmp_path / "two words").touch()
@@ -26,6 +26,7 @@ def place(tmp_path, spile, monkeypatch):
     (tmp_path / "sub" / "deep").touch()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("fish")))  # else it makes one in /tmp, which stays
     monkeypatch.setenv("PATH", f"{pathlib.Path(spile).parent}:{os.environ['PATH']}")
     return tmp_path
 

@@ -247,8 +247,9 @@ static void remove_groups_of(pid_t worker) {
 /* FAULT_RIGHT, FAULT_ERROR, or FAULT_WRONG with what is wrong in `complaint`. */
 static int run_apart(const struct scenario *scenario, spile_containment containment, struct fault_plan *plan,
                      const struct task *task, char *complaint, size_t size) {
-    char directory[] = "/tmp/faults-of-spile-XXXXXX";
+    char directory[64];
     int said[2];
+    snprintf(directory, sizeof(directory), "%s/XXXXXX", scratch());
     ck_assert(mkdtemp(directory) && pipe2(said, O_CLOEXEC | O_NONBLOCK) == 0);
     fault_plan_reset(plan);
     fflush(NULL);
@@ -268,7 +269,7 @@ static int run_apart(const struct scenario *scenario, spile_containment containm
     ssize_t got = read(said[0], complaint, size - 1);
     complaint[MAX(got, (ssize_t)0)] = '\0';
     close(said[0]);
-    char command[64];
+    char command[80];
     snprintf(command, sizeof(command), "rm -rf %s", directory);
     int removed = system(command);
     size_t used = strlen(complaint);

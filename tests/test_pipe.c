@@ -303,6 +303,5 @@ int main(void) {
     suite_add_tcase(suite, loops);
     ADD(suite, "feed", feed_copy, feed_callback, feed_fails);
     ADD(suite, "drain", drain_descriptor, drain_descriptor_waits, drain_path, drain_path_fails, drain_fails, limited);
-    atexit(scratch_remove);
     return support_run(suite);
 }

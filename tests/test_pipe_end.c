@@ -522,6 +522,5 @@ int main(void) {
         output_of_a_descendant, input_of_a_descendant, never_opened, killed, replaced, freed_at_once);
     ADD(suite, "use", misuse, from_its_own_callback, on_a_loop, loop_freed_first);
     ADD(suite, "host", many, many_at_once, forked, host_killed);
-    atexit(scratch_remove);
     return support_run(suite);
 }

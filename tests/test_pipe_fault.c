@@ -153,6 +153,5 @@ int main(void) {
     tcase_add_loop_test(group, every_point, 0, (int)ARRAY_SIZE(scenarios));
     tcase_set_timeout(group, 60);
     suite_add_tcase(suite, group);
-    atexit(scratch_remove);
     return support_run(suite);
 }

@@ -480,6 +480,5 @@ int main(void) {
     ADD(group, terminal_is_raw_and_restored, terminal_settings, hang_up_is_the_end, line_too_long_for_line_mode,
         secret_waits_for_the_echo);
     suite_add_tcase(suite, group);
-    atexit(scratch_remove);
     return support_run(suite);
 }

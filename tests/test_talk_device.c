@@ -388,6 +388,5 @@ int main(void) {
     tcase_add_test(group, instrument_naively);
     tcase_add_test(group, reads_only_when_asked);
     suite_add_tcase(suite, group);
-    atexit(scratch_remove);
     return support_run(suite);
 }

@@ -327,6 +327,5 @@ int main(void) {
     group = tcase_create("hosts");
     ADD(group, many_on_a_loop, loop_is_freed_first, opening_on_a_loop, after_a_fork, killed_host_leaves_nothing);
     suite_add_tcase(suite, group);
-    atexit(scratch_remove);
     return support_run(suite);
 }

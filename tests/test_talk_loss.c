@@ -293,6 +293,5 @@ int main(void) {
     tcase_add_test(group, fifos_again);
     tcase_add_test(group, refused_ones);
     suite_add_tcase(suite, group);
-    atexit(scratch_remove);
     return support_run(suite);
 }

@@ -287,6 +287,5 @@ int main(void) {
     tcase_add_test(group, much);
     tcase_set_timeout(group, 60);
     suite_add_tcase(suite, group);
-    atexit(scratch_remove);
     return support_run(suite);
 }
