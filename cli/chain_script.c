@@ -143,6 +143,16 @@ static const char *parse_jump(struct script *script, char *line) {
     return fault;
 }
 
+static const char *add_label(struct script *script, const char *name) {
+    if (!is_name(name))
+        return allocate_format("'%s' is no name for a place: letters, digits, _ and -", name);
+    for (size_t i = 0; i < script->labels.count; i++)
+        if (strcmp(script->labels.items[i].name, name) == 0)
+            return allocate_format("there is a place '%s' already", name);
+    *LIST_ADD(script->labels) = (struct label){.name = name, .step = script->chain->steps.count};
+    return NULL;
+}
+
 static const char *parse_line(struct script *script, char *line) {
     line = skip_spaces(line);
     size_t size = strlen(line);
@@ -154,10 +164,7 @@ static const char *parse_line(struct script *script, char *line) {
     const char *word = take_word(&rest);
     if (line[size - 1] == ':' && !*rest) {
         line[size - 1] = '\0';
-        if (!is_name(line))
-            return allocate_format("'%s' is no name for a place: letters, digits, _ and -", line);
-        *LIST_ADD(script->labels) = (struct label){.name = line, .step = script->chain->steps.count};
-        return NULL;
+        return add_label(script, line);
     }
     if (strcmp(word, "expect") == 0 || strcmp(word, "or") == 0)
         return parse_case(script, rest, *word == 'e');
@@ -213,7 +220,7 @@ const char *chain_script(struct chain *chain, const char *path) {
         script.line++;
         if (line[size - 1] == '\n')
             line[--size] = '\0';
-        fault = parse_line(&script, allocate_copy(line, (size_t)size));
+        fault = strlen(line) == (size_t)size ? parse_line(&script, allocate_copy(line, (size_t)size)) : "a NUL byte";
         if (fault)
             fault = allocate_format("%s, line %u: %s", path, script.line, fault);
     }

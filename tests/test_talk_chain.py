@@ -102,7 +102,8 @@ def test_a_script_with_branches(talk):
     ("expect /a/ goto nowhere", b"no place 'nowhere'"), ("goto nowhere", b"no place"), ("expect /a/ exit 256", b"none of these"),
     ("expect /a/ within soon", b"'soon' is no time"), ("expect /(/", b"line 1: pattern 0, '('"), ("a b:", b"is none of these"),
     ("?:", b"no name for a place"), ("say it", b"'say' is none of these"), ('send "a" b', b"too much"), ("exit 1 2", b"too much"),
-    ("expect /a/\nor end\nor end", b"for the second time")])
+    ("expect /a/\nor end\nor end", b"for the second time"), ("a:\nsend x\na:\ngoto a", b"line 3: there is a place 'a' already"),
+    ("send a\0b\n", b"line 1: a NUL byte")])
 def test_scripts_that_are_wrong(talk, script, says):
     done = talk(script=script)
     assert done.returncode == 125 and says in done.stderr and done.stderr.count(b"\n") == 1 and not done.stdout, done.stderr
