@@ -5,7 +5,7 @@
  *   raw_keys.c      each key goes out as it is typed
  *   menu.c          what may follow the escape key
  *   history.c       lines that were said, kept in a file
- *   terminal.c      our terminal's modes
+ *   own_terminal.c  our terminal's modes
  *
  * All of it waits in one place, interactive_key. What arrives meanwhile is shown by the mode, which knows what of its
  * own is on the screen. */

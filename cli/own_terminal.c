@@ -2,11 +2,11 @@
 #include "own_terminal.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -30,10 +30,10 @@ static bool are_equal(const struct termios *one, const struct termios *other) {
 
 /* In the guard: a byte says that all is well, an end without one that we are dead. Which modes are ours is told, for
  * the line editor has its own. A session of its own keeps signals of the terminal away, and lets it be set. */
-static _Noreturn void keep_guard(int pipe_fd, const struct termios *before) {
+static _Noreturn void keep_guard(int told_fd, const struct termios *before) {
     struct termios told[2] = {*before, *before}, now;
     (void)setsid();
-    (void)dup2(pipe_fd, 3);
+    (void)dup2(told_fd, 3);
     (void)syscall(SYS_close_range, 4u, ~0u, 0u);
     (void)close(1);
     (void)close(2);
@@ -57,8 +57,8 @@ static _Noreturn void keep_guard(int pipe_fd, const struct termios *before) {
 static void start_guard(struct own_terminal *terminal) {
     int ends[2];
     sigset_t all, old;
-    terminal->guard_pipe = -1;
-    if (pipe2(ends, O_CLOEXEC) < 0)
+    terminal->guard_fd = -1;
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
         return;
     sigfillset(&all);
     sigprocmask(SIG_SETMASK, &all, &old);
@@ -70,16 +70,17 @@ static void start_guard(struct own_terminal *terminal) {
     if (terminal->guard < 0)
         (void)close(ends[1]);
     else
-        terminal->guard_pipe = ends[1];
+        terminal->guard_fd = ends[1];
 }
 
+/* A guard that was killed is no reason to end. */
 static void tell_guard(const struct own_terminal *terminal, const void *data, size_t size) {
-    if (terminal->guard_pipe < 0 || write(terminal->guard_pipe, data, size) == (ssize_t)size)
-        return;
+    if (terminal->guard_fd >= 0)
+        (void)send(terminal->guard_fd, data, size, MSG_NOSIGNAL);
 }
 
 int own_terminal_begin(struct own_terminal *terminal, bool is_raw) {
-    *terminal = (struct own_terminal){.guard_pipe = -1};
+    *terminal = (struct own_terminal){.guard_fd = -1};
     if (tcgetattr(0, &terminal->before) < 0)
         return -errno;
     terminal->ours = terminal->before;
@@ -119,11 +120,11 @@ void own_terminal_resume(struct own_terminal *terminal) {
 void own_terminal_end(struct own_terminal *terminal) {
     static const char well = 'w';
     own_terminal_restore(terminal);
-    if (terminal->guard_pipe < 0)
+    if (terminal->guard_fd < 0)
         return;
     tell_guard(terminal, &well, 1);
-    (void)close(terminal->guard_pipe);
-    terminal->guard_pipe = -1;
+    (void)close(terminal->guard_fd);
+    terminal->guard_fd = -1;
     while (waitpid(terminal->guard, NULL, 0) < 0 && errno == EINTR)
         continue;
 }

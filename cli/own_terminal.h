@@ -11,8 +11,8 @@
 
 struct own_terminal {
     struct termios before, ours;
-    bool is_ours;   /* its modes are `ours` now */
-    int guard_pipe; /* -1: no guard */
+    bool is_ours; /* its modes are `ours` now */
+    int guard_fd; /* -1: no guard */
     pid_t guard;
 };
 

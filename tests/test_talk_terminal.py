@@ -2,6 +2,7 @@
 import fcntl
 import os
 import pty
+import select
 import shlex
 import signal
 import struct
@@ -290,6 +291,30 @@ def test_a_signal_leaves_the_terminal_as_it_was(sit, words, number):
         while termios.tcgetattr(screen.slave) != screen.before:
             done.wait(0.01)
     assert screen.wait_end() == -number
+
+
+def guard_of(process):
+    """The process that sets the terminal back; it has its name once it has let go of all else."""
+    wait = threading.Event()
+    while True:
+        for line in subprocess.run(["ps", "-o", "pid=,comm=", "--ppid", str(process.pid)], capture_output=True, text=True).stdout.splitlines():
+            if line.split()[1] == "spile-guard":
+                return int(line.split()[0])
+        wait.wait(0.01)
+
+
+def test_a_guard_that_was_killed_is_not_missed(sit):
+    screen = sit("pipe: cat")
+    guard = guard_of(screen.process)
+    ended = os.pidfd_open(guard)
+    os.kill(guard, signal.SIGKILL)
+    select.select([ended], [], [])
+    os.close(ended)
+    screen.process.send_signal(signal.SIGCONT)  # it is told of the terminal's modes again
+    screen.type("on\r")
+    screen.wait("on", "on", "")
+    screen.type("\x1dq")
+    assert screen.wait_end() == 0
 
 
 def test_stop_and_continue(sit, build):
