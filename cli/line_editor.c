@@ -116,6 +116,11 @@ static size_t cursor_row(void) {
     return row;
 }
 
+static bool is_line_empty(void) {
+    const LineInfoW *line = el_wline(editor.edit);
+    return line->lastchar == line->buffer;
+}
+
 static void out_flush(void) {
     interactive_print(editor.interactive, editor.out.data, editor.out.size);
     editor.out.size = 0;
@@ -130,7 +135,8 @@ static void hide(struct interactive *interactive) {
     size_t row = editor.can_move ? cursor_row() : 0;
     if (editor.interactive->is_colourful)
         builder_puts(&editor.out, NO_COLOUR);
-    builder_puts(&editor.out, editor.can_move ? "\r" : "\r\n");
+    const bool is_blank = is_line_empty() && !*make_prompt(editor.edit);
+    builder_puts(&editor.out, editor.can_move || is_blank ? "\r" : "\r\n");
     if (row > 0)
         builder_printf(&editor.out, "\033[%zuA", row);
     if (editor.can_move)
@@ -254,11 +260,6 @@ static const struct interactive_mode line_mode = {
     .heard = heard, .hide = hide, .show = show, .leave = leave, .enter = enter, .resized = resized};
 
 /* ------------------------------------------------------------------------------ keys */
-
-static bool is_line_empty(void) {
-    const LineInfoW *line = el_wline(editor.edit);
-    return line->lastchar == line->buffer;
-}
 
 static void drop_secret(struct interactive *interactive) {
     static const char interrupt = KEY_INTERRUPT;

@@ -279,6 +279,24 @@ def test_colours(sit):
         screen.close()
 
 
+@pytest.mark.parametrize("kind", ["dumb", ""])
+def test_a_terminal_that_can_do_nothing(sit, door, kind):
+    """What was being typed can't be taken away there: it stays, and is shown once more."""
+    path, other = door
+    screen = sit(path, TERM=kind)
+    os.write(other, b"news 0\r\n")
+    screen.wait("news 0", "")
+    os.write(other, b"news 1\r\n")
+    screen.wait("news 0", "news 1", "")
+    screen.type("abc")
+    screen.wait("news 1", "abc")
+    os.write(other, b"more\r\n")
+    screen.wait("news 1", "abc", "more", "abc")
+    screen.type("\r")
+    assert os.read(other, 10) == b"abc\n"
+    assert b"\x1b" not in screen.raw
+
+
 @pytest.mark.parametrize("words", [["pipe: cat"], ["--raw", "pipe: cat"]])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGKILL])
 def test_a_signal_leaves_the_terminal_as_it_was(sit, words, number):
