@@ -216,7 +216,8 @@ SPILE_API int spile_talk_read_silence(spile_talk *talk, uint64_t silence_ns, uin
 /* Bytes as they arrived, with no decoding and no line ends; between the others as it pleases. */
 SPILE_API int spile_talk_read_bytes(spile_talk *talk, uint64_t least, uint64_t most, uint64_t timeout_ns,
                                     const void **ret_data, size_t *ret_size, spile_error **ret_error);
-/* Puts text before all that is still to be read. -EBUSY: an expect is under way. */
+/* Puts text before all that is still to be read. -EBUSY: an expect is under way, or a question, whose reply it
+ * would become. */
 SPILE_API int spile_talk_unread(spile_talk *talk, const char *text, size_t size);
 /* The bytes of which the last reading function made its text, or could not. */
 SPILE_API int spile_talk_bytes(const spile_talk *talk, const void **ret_data, size_t *ret_size);

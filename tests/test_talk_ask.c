@@ -362,6 +362,47 @@ START_TEST(questions_on_a_loop) {
 }
 END_TEST
 
+static void *ask_in_thread(void *talk) {
+    check_reply(talk, "q", ASK_OPTIONS(.lines = 2), "one\ntwo");
+    return NULL;
+}
+
+/* What is put back must not become a part of a reply. */
+START_TEST(nothing_is_put_into_a_reply) {
+    spile_loop *loop;
+    int peer;
+    struct heard heard = {0};
+    pthread_t thread;
+    ck_assert_int_eq(spile_loop_new(&loop), 0);
+    spile_talk *talk = talk_with_socket(TALK_OPTIONS(.loop = loop), &peer);
+    ck_assert_int_eq(spile_talk_ask_start(talk, "q", NULL, take_reply, &heard), 0);
+    ck_assert_int_eq(spile_talk_unread(talk, "before\n", 7), 0); /* it was not asked yet */
+    ck_assert_int_ge(spile_loop_step(loop, 0), 0);
+    peer_read(peer, "q\n");
+    ck_assert_int_eq(spile_talk_unread(talk, "x\n", 2), -EBUSY);
+    ck_assert_int_eq(spile_talk_unread(talk, "", 0), 0);
+    peer_write(peer, "reply\n");
+    while (!heard.calls)
+        ck_assert_int_ge(spile_loop_step(loop, LONG_NS), 0);
+    ck_assert_str_eq(heard.text, "reply");
+    ck_assert_int_eq(spile_talk_unread(talk, "x\n", 2), 0);
+    hear(talk, "x");
+    spile_talk_free(talk);
+    spile_loop_free(loop);
+    close(peer);
+    talk = talk_with_socket(TALK_OPTIONS(0), &peer);
+    ck_assert_int_eq(pthread_create(&thread, NULL, ask_in_thread, talk), 0);
+    peer_read(peer, "q\n");
+    ck_assert_int_eq(spile_talk_unread(talk, "x\n", 2), -EBUSY);
+    peer_write(peer, "one\n");
+    ck_assert_int_eq(spile_talk_unread(talk, "x\n", 2), -EBUSY);
+    peer_write(peer, "two\n");
+    pthread_join(thread, NULL);
+    end_talk(talk);
+    close(peer);
+}
+END_TEST
+
 START_TEST(questions_of_a_talk_that_goes) {
     spile_loop *loop;
     int peer;
@@ -399,6 +440,7 @@ int main(void) {
                                   secret_question,
                                   threads_in_turn,
                                   questions_on_a_loop,
+                                  nothing_is_put_into_a_reply,
                                   questions_of_a_talk_that_goes};
     for (size_t i = 0; i < ARRAY_SIZE(tests); i++)
         tcase_add_test(group, tests[i]);

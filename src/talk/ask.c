@@ -4,11 +4,6 @@
 
 enum { ASK_S = 10 };
 
-/* A thread that asks, or waits for its turn. */
-struct ask_turn {
-    struct ask_turn *next;
-};
-
 /* ------------------------------------------------------------------------------ making one */
 
 static void free_list(char **list) {
@@ -178,11 +173,21 @@ static int take_turn(spile_talk *talk, struct ask_turn *turn, uint64_t until_ns)
     return -result;
 }
 
-static void leave_turn(spile_talk *talk) {
+void ask_let_go(spile_talk *talk) {
     pthread_mutex_lock(&talk->turn_mutex);
     talk->turns = talk->turns->next;
     pthread_cond_broadcast(&talk->turn_changed);
     pthread_mutex_unlock(&talk->turn_mutex);
+}
+
+int ask_hold(spile_talk *talk, struct ask_turn *turn) {
+    int result = take_turn(talk, turn, 0);
+    const struct talk_ask *ask = result < 0 ? NULL : ask_current(talk);
+    if (ask && ask->state == ASK_ASKED) {
+        ask_let_go(talk);
+        result = -EBUSY;
+    }
+    return result < 0 ? -EBUSY : 0;
 }
 
 /* Hands out what a question that is done has brought. */
@@ -231,7 +236,7 @@ int spile_talk_ask(spile_talk *talk, const char *line, const spile_ask_options *
                   talk->endpoint.text, line);
     } else {
         result = ask_in_turn(talk, ask, reply, ret_error);
-        leave_turn(talk);
+        ask_let_go(talk);
     }
     ask_free(ask);
     return result;

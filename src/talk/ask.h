@@ -35,6 +35,14 @@ struct talk_ask {
 int ask_new(spile_talk *talk, const char *line, const spile_ask_options *options, struct talk_ask **ret_ask);
 struct talk_ask *ask_free(struct talk_ask *ask);
 
+/* A thread that asks, or waits for its turn. */
+struct ask_turn {
+    struct ask_turn *next;
+};
+/* Keeps the questions of all threads away until it lets them go. -EBUSY: one is under way. */
+int ask_hold(spile_talk *talk, struct ask_turn *turn);
+void ask_let_go(spile_talk *talk);
+
 /* question.c */
 /* The first that is not done, or NULL. */
 struct talk_ask *ask_current(const spile_talk *talk);

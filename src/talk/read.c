@@ -1,6 +1,6 @@
 /* What the caller reads: see spile_talk.h. What has arrived stays bytes until somebody takes it, so that lines,
  * characters and raw bytes can be asked for in turn, and nothing is taken by what fails. */
-#include "talk/talk.h"
+#include "talk/ask.h"
 
 enum { NOW_MAX = 64 << 20 }; /* what has arrived "now" ends somewhere, also where it comes without a pause */
 
@@ -413,17 +413,12 @@ int spile_talk_bytes(const spile_talk *talk, const void **ret_data, size_t *ret_
     return 0;
 }
 
-int spile_talk_unread(spile_talk *talk, const char *text, size_t size) {
+static int put_back(spile_talk *talk, const char *text, size_t size) {
     AUTO_TEXT bytes = {0};
     size_t bad;
-    int result = text ? talk_check(talk) : -EINVAL;
-    if (result >= 0 && talk->expects)
-        result = -EBUSY;
-    if (result < 0 || size == 0)
-        return result;
     /* Where an LF may still follow that belongs to a line's end, that end is a CR again. */
     bool ends_in_cr = talk->lines.swallows_lf && text[size - 1] == '\n';
-    result = codec_encode(&talk->codec, text, size - ends_in_cr, "\n", &bytes, &bad);
+    int result = codec_encode(&talk->codec, text, size - ends_in_cr, "\n", &bytes, &bad);
     if (ends_in_cr)
         text_add(&bytes, (const char *)talk->codec.cr, talk->codec.unit);
     if (result >= 0)
@@ -432,5 +427,18 @@ int spile_talk_unread(spile_talk *talk, const char *text, size_t size) {
         lines_put_back(&talk->lines, bytes.size);
     if (result >= 0)
         expect_forget(talk);
+    return result;
+}
+
+int spile_talk_unread(spile_talk *talk, const char *text, size_t size) {
+    struct ask_turn turn = {0};
+    int result = text ? talk_check(talk) : -EINVAL;
+    if (result < 0 || size == 0)
+        return result;
+    result = ask_hold(talk, &turn);
+    if (result < 0)
+        return result;
+    result = talk->expects ? -EBUSY : put_back(talk, text, size);
+    ask_let_go(talk);
     return result;
 }
