@@ -2,6 +2,7 @@
 #include "talk_support.h"
 
 #include <sys/ioctl.h>
+#include <sys/un.h>
 #include <termios.h>
 
 spile_talk *talk_with(const char *endpoint, const spile_talk_options *options) {
@@ -131,10 +132,40 @@ int make_pty(char *ret_path, size_t size) {
     return master;
 }
 
+int listen_at(const char *path) {
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    (void)unlink(path);
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+    ck_assert_int_eq(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    ck_assert_int_eq(listen(fd, 1), 0);
+    return fd;
+}
+
 spile_patterns *patterns_of(const spile_pattern *items, size_t count, const spile_patterns_options *options) {
     spile_patterns *patterns = NULL;
     spile_error *error = NULL;
     int result = spile_patterns_new(items, count, options, &patterns, &error);
     ck_assert_msg(result == 0, "%d, %s", result, error ? spile_error_get_message(error) : "no error");
     return patterns;
+}
+
+spile_match expect_with(spile_talk *talk, const spile_patterns *patterns, const spile_expect_options *options,
+                        int index) {
+    spile_match match = {.size = sizeof(match)};
+    spile_error *error = NULL;
+    int result = spile_talk_expect(talk, patterns, options, LONG_NS, &match, &error);
+    ck_assert_msg(result == index, "%d instead of %d, %s", result, index, error ? spile_error_get_message(error) : "");
+    return match;
+}
+
+static uint32_t random_state = 1;
+
+void random_begin(uint32_t seed) {
+    random_state = seed;
+}
+
+uint32_t random_below(uint32_t limit) {
+    random_state = random_state * 1664525u + 1013904223u;
+    return (uint32_t)(((uint64_t)random_state * limit) >> 32);
 }

@@ -30,6 +30,8 @@ spile_talk *talk_with_socket(const spile_talk_options *options, int *ret_peer);
 void peer_write(int fd, const char *text);
 /* Reads until it has this text. */
 void peer_read(int fd, const char *text);
+/* A socket that listens there, whatever was there before. */
+int listen_at(const char *path);
 /* A pseudoterminal: its master, and its slave's path. */
 int make_pty(char *ret_path, size_t size);
 
@@ -48,3 +50,10 @@ int make_pty(char *ret_path, size_t size);
     patterns_of((const spile_pattern[]){__VA_ARGS__}, \
                 sizeof((const spile_pattern[]){__VA_ARGS__}) / sizeof(spile_pattern), NULL)
 spile_patterns *patterns_of(const spile_pattern *items, size_t count, const spile_patterns_options *options);
+/* Waits for them, of which this one must come. */
+spile_match expect_with(spile_talk *talk, const spile_patterns *patterns, const spile_expect_options *options,
+                        int index);
+
+/* The same numbers in each run, from 0 up to but not `limit`. */
+void random_begin(uint32_t seed);
+uint32_t random_below(uint32_t limit);

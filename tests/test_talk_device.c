@@ -296,6 +296,34 @@ static void instrument_end(struct instrument *instrument, pthread_t thread) {
     close(instrument->listener);
 }
 
+static void note_match(void *user, spile_talk *talk, int result, const spile_match *match, const spile_error *error) {
+    (void)talk;
+    (void)error;
+    ck_assert_int_eq(result, 0);
+    ck_assert_uint_eq(match->text.size, 3);
+    *(bool *)user = true;
+}
+
+/* Nothing is read before it is wanted: expecting on a loop is wanting it. */
+START_TEST(expected_message) {
+    struct instrument device = {0};
+    pthread_t thread = instrument_start(&device);
+    spile_loop *loop;
+    bool was_told = false;
+    ck_assert_int_eq(spile_loop_new(&loop), 0);
+    spile_talk *talk = talk_with(device.name, TALK_OPTIONS(.message = true, .loop = loop));
+    spile_patterns *patterns = PATTERNS(LITERAL("1.0"));
+    ck_assert_int_eq(spile_talk_expect_start(talk, patterns, NULL, LONG_NS, note_match, &was_told), 0);
+    spile_patterns_free(patterns);
+    say(talk, "*IDN?");
+    while (!was_told)
+        ck_assert_int_ge(spile_loop_step(loop, LONG_NS), 0);
+    end_talk(talk);
+    spile_loop_free(loop);
+    instrument_end(&device, thread);
+}
+END_TEST
+
 #define NO_REPLY ASK_OPTIONS(.no_reply = true)
 
 START_TEST(instrument) {
@@ -385,6 +413,7 @@ int main(void) {
     suite_add_tcase(suite, group);
     group = tcase_create("messages");
     tcase_add_test(group, instrument);
+    tcase_add_test(group, expected_message);
     tcase_add_test(group, instrument_naively);
     tcase_add_test(group, reads_only_when_asked);
     suite_add_tcase(suite, group);

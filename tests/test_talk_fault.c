@@ -14,7 +14,7 @@ static struct fault_plan *plan;
 struct outcome {
     int result;    /* the first failure, or 0 */
     bool is_right; /* what was heard is what was to be */
-    bool has_hung;
+    bool has_hung, may_time_out;
     char message[300];
 };
 
@@ -24,7 +24,7 @@ static void note(struct outcome *outcome, int result, spile_error **error) {
         snprintf(outcome->message, sizeof(outcome->message), "%s",
                  *error ? spile_error_get_message(*error) : strerror(-result));
     }
-    outcome->has_hung |= result == -ETIMEDOUT;
+    outcome->has_hung |= result == -ETIMEDOUT && !outcome->may_time_out;
     *error = spile_error_free(*error);
 }
 
@@ -104,18 +104,26 @@ static void *give_back(void *argument) {
     return NULL;
 }
 
-static void run_socket(struct outcome *outcome) {
+static void talk_to_pair(int type, const spile_talk_options *options, struct outcome *outcome) {
     int fds[2];
     char endpoint[32];
     pthread_t thread;
-    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+    ck_assert_int_eq(socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, fds), 0);
     ck_assert_int_eq(pthread_create(&thread, NULL, give_back, &fds[1]), 0);
     snprintf(endpoint, sizeof(endpoint), "fd:%d", fds[0]);
-    converse(endpoint, TALK_OPTIONS(.encoding = "ISO-8859-15", .eol = "\r\n"), outcome);
+    converse(endpoint, options, outcome);
     shutdown(fds[0], SHUT_RDWR);
     pthread_join(thread, NULL);
     close(fds[0]);
     close(fds[1]);
+}
+
+static void run_socket(struct outcome *outcome) {
+    talk_to_pair(SOCK_STREAM, TALK_OPTIONS(.encoding = "ISO-8859-15", .eol = "\r\n"), outcome);
+}
+
+static void run_messages(struct outcome *outcome) {
+    talk_to_pair(SOCK_SEQPACKET, TALK_OPTIONS(.message = true), outcome);
 }
 
 static void run_tcp(struct outcome *outcome) {
@@ -194,22 +202,77 @@ static void run_without_poll(struct outcome *outcome) {
     spile_talk_free(talk);
 }
 
-static void run_messages(struct outcome *outcome) {
-    int fds[2];
-    char endpoint[32];
+/* Hangs up on who comes first, and greets the others. */
+static void *hang_up_once(void *argument) {
+    const int listener = *(int *)argument;
+    bool is_first = true;
+    for (int fd; (fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC)) >= 0; is_first = false) {
+        if (!is_first && write(fd, "> ", 2) == 2)
+            give_back(&fd);
+        close(fd);
+    }
+    return NULL;
+}
+
+struct asked {
+    struct outcome *outcome;
+    bool was_told;
+};
+
+static void take_reply(void *user, spile_talk *talk, int result, const spile_reply *reply, const spile_error *error) {
+    struct asked *asked = user;
+    spile_error *none = NULL;
+    asked->was_told = true;
+    asked->outcome->is_right = result == 0 && strcmp(reply->text, "one") == 0 && talk_info(talk).losses > 0;
+    note(asked->outcome, result, &none);
+    ck_assert(result == 0 || result == -ENOMEM || error);
+}
+
+/* Lost while a question waits, which is asked once it is open again. It is tried again and again until then: where that
+ * fails for ever it is the caller who ends it. */
+static void lose_and_ask(spile_loop *loop, const char *path, uint64_t patience, struct outcome *outcome) {
+    spile_talk *talk = NULL;
+    spile_error *error = NULL;
+    struct asked asked = {.outcome = outcome};
+    const uint64_t until = time_now_ns() + patience;
+    int result = spile_talk_open(
+        path, TALK_OPTIONS(.loop = loop, .reconnect = true, .prompt = "> ", .open_ns = patience), &talk, &error);
+    if (result >= 0)
+        result = spile_talk_ask_start(talk, "one", ASK_OPTIONS(.timeout_ns = patience, .lines = 1), take_reply, &asked);
+    for (int step = result; result >= 0 && !asked.was_told && step >= 0;) {
+        step = spile_loop_step(loop, NS_FOREVER);
+        note(outcome, MIN(step, 0), &error);
+    }
+    outcome->has_hung |= !outcome->may_time_out && time_now_ns() >= until; /* the question failed only then */
+    note(outcome, result, &error);
+    if (!talk)
+        return;
+    result = spile_talk_close(talk, patience, &error);
+    note(outcome, result, &error);
+    spile_talk_free(talk);
+}
+
+static void run_again(struct outcome *outcome) {
+    const uint64_t patience = plan->key && plan->onward ? 50 * NS_PER_MS : PATIENCE_S * NS_PER_SECOND;
+    const char *path = in_scratch("again");
+    int listener = listen_at(path);
     pthread_t thread;
-    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds), 0);
-    ck_assert_int_eq(pthread_create(&thread, NULL, give_back, &fds[1]), 0);
-    snprintf(endpoint, sizeof(endpoint), "fd:%d", fds[0]);
-    converse(endpoint, TALK_OPTIONS(.message = true), outcome);
-    shutdown(fds[0], SHUT_RDWR);
+    spile_loop *loop = NULL;
+    spile_error *error = NULL;
+    ck_assert_int_eq(pthread_create(&thread, NULL, hang_up_once, &listener), 0);
+    outcome->may_time_out = patience < NS_PER_SECOND;
+    int result = spile_loop_new(&loop);
+    note(outcome, result, &error);
+    if (result >= 0)
+        lose_and_ask(loop, path, patience, outcome);
+    spile_loop_free(loop);
+    shutdown(listener, SHUT_RDWR);
     pthread_join(thread, NULL);
-    close(fds[0]);
-    close(fds[1]);
+    close(listener);
 }
 
 static void (*const scenarios[])(struct outcome *outcome) = {
-    run_pipe, run_pty, run_socket, run_tcp, run_terminal, run_descriptor, run_without_poll, run_messages};
+    run_pipe, run_pty, run_socket, run_tcp, run_terminal, run_descriptor, run_without_poll, run_messages, run_again};
 
 /* ------------------------------------------------------------------------------ failures */
 

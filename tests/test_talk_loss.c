@@ -1,7 +1,7 @@
 /* Talks that are lost and opened again: what is read, written and asked before, meanwhile and afterwards. */
 #include "talk_support.h"
 
-#include <sys/un.h>
+#include <sys/socket.h>
 
 /* Of the test that runs. */
 static spile_loop *loop;
@@ -108,6 +108,94 @@ START_TEST(seam) {
 }
 END_TEST
 
+/* Lost again before anything was read: each half line ends where its stream did, and no line is made of nothing. */
+START_TEST(seams) {
+    static const char *const words[] = {"ha", "lf\n", "an", "other\n"};
+    const char *link = in_scratch("device");
+    spile_talk *talk = NULL;
+    uint64_t come = 0;
+    for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+        int master = plug_in(link);
+        talk = talk ? talk : open_again(link, AGAIN(.baud = 9600));
+        await(talk, i, SPILE_TALK_STATE_OPEN);
+        peer_write(master, words[i]);
+        come += strlen(words[i]);
+        while (talk_info(talk).bytes_in < come)
+            ck_assert_int_ge(spile_loop_step(loop, LONG_NS), 0);
+        pull_out(link, master);
+        await(talk, i + 1, SPILE_TALK_STATE_OPENING);
+    }
+    hear_code(talk, SPILE_TALK_REST, "ha");
+    hear(talk, "lf");
+    hear(talk, "an");
+    hear(talk, "other");
+    ck_assert_uint_eq(talk_info(talk).bytes_kept, 0);
+    (void)spile_talk_free(talk);
+    loop = spile_loop_free(loop);
+}
+END_TEST
+
+/* ------------------------------------------------------------------------------ expecting */
+
+struct told {
+    int result;
+    size_t count;
+    char before[16], text[16];
+};
+
+static void note_told(void *user, spile_talk *talk, int result, const spile_match *match, const spile_error *error) {
+    struct told *told = user;
+    (void)talk;
+    (void)error;
+    told->result = result;
+    told->count++;
+    snprintf(told->before, sizeof(told->before), "%.*s", match ? (int)match->before.size : 0,
+             match ? match->before.text : "");
+    snprintf(told->text, sizeof(told->text), "%.*s", match ? (int)match->text.size : 0, match ? match->text.text : "");
+}
+
+static void await_told(const struct told *told, size_t count, int result, const char *before, const char *text) {
+    const uint64_t until = time_now_ns() + LONG_NS;
+    while (told->count < count) {
+        ck_assert_msg(time_now_ns() < until, "%zu of %zu were told", told->count, count);
+        ck_assert_int_ge(spile_loop_step(loop, NS_PER_SECOND), 0);
+    }
+    ck_assert_int_eq(told->result, result);
+    ck_assert_str_eq(told->before, before);
+    ck_assert_str_eq(told->text, text);
+}
+
+/* What had come is looked at though the device is not there; its end is told once, and to who waits at once. */
+START_TEST(expected) {
+    const char *link = in_scratch("device");
+    int master = plug_in(link);
+    struct told told = {0};
+    spile_patterns *patterns = PATTERNS(LITERAL("two"), LITERAL("ha"), END);
+    spile_talk *talk = open_again(link, AGAIN(.baud = 9600));
+    for (int i = 0; i < 4; i++)
+        ck_assert_int_eq(spile_talk_expect_start(talk, patterns, NULL, UINT64_MAX, note_told, &told), 0);
+    peer_write(master, "one\nha-");
+    await_told(&told, 1, 1, "one\n", "ha");
+    pull_out(link, master);
+    await_told(&told, 2, 2, "-", "");
+    ck_assert_int_eq(talk_info(talk).state, SPILE_TALK_STATE_OPENING);
+    master = plug_in(link);
+    await(talk, 1, SPILE_TALK_STATE_OPEN);
+    ck_assert_uint_eq(told.count, 2);
+    peer_write(master, "one two ha");
+    await_told(&told, 3, 0, "one ", "two");
+    await_told(&told, 4, 1, " ", "ha");
+    peer_write(master, "last ha");
+    while (talk_info(talk).bytes_kept < 7)
+        ck_assert_int_ge(spile_loop_step(loop, LONG_NS), 0);
+    pull_out(link, master);
+    await(talk, 2, SPILE_TALK_STATE_OPENING);
+    ck_assert_int_eq(spile_talk_expect(talk, patterns, NULL, LONG_NS, NULL, NULL), 1);
+    spile_patterns_free(patterns);
+    close_again(talk);
+}
+END_TEST
+
 /* What was not out is lost, and that is told. */
 START_TEST(queued) {
     const char *link = in_scratch("device");
@@ -200,16 +288,6 @@ END_TEST
 
 /* ------------------------------------------------------------------------------ sockets, FIFOs */
 
-static int listen_at(const char *path) {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    (void)unlink(path);
-    snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
-    ck_assert_int_eq(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
-    ck_assert_int_eq(listen(fd, 1), 0);
-    return fd;
-}
-
 START_TEST(socket_again) {
     const char *path = in_scratch("socket");
     int listener = listen_at(path);
@@ -285,6 +363,8 @@ int main(void) {
     signal(SIGPIPE, SIG_IGN); /* of the peers here */
     tcase_add_test(group, terminal);
     tcase_add_test(group, seam);
+    tcase_add_test(group, seams);
+    tcase_add_test(group, expected);
     tcase_add_test(group, queued);
     tcase_add_test(group, asked);
     tcase_add_test(group, program);

@@ -8,13 +8,6 @@
 
 enum { ROUNDS = 400 };
 
-static uint32_t random_state = 1;
-
-static uint32_t random_below(uint32_t limit) {
-    random_state = random_state * 1664525u + 1013904223u;
-    return (uint32_t)(((uint64_t)random_state * limit) >> 32);
-}
-
 /* ------------------------------------------------------------------------------ any cutting gives the same */
 
 /* Everything that lines_find gives, ends shown as '|', for bytes that come in pieces of at most `most` bytes. */

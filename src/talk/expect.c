@@ -165,7 +165,7 @@ static int look(struct talk_expect *expect, bool is_late, struct finding *ret_fi
     spile_talk *talk = expect->talk;
     const bool is_over = read_is_over(talk);
     expect->look_at_ns = NS_FOREVER;
-    if (talk->state == SPILE_TALK_STATE_OPENING)
+    if (talk->state == SPILE_TALK_STATE_OPENING && !talk->has_seam)
         return is_late ? at_deadline(expect, ret_finding, ret_error) : 0;
     int result = look_for_match(expect, is_over, is_over || is_late, ret_finding);
     if (result == 0 && expect->view.bad_bytes)
@@ -355,7 +355,10 @@ static void tell(struct talk_expect *expect) {
 static void look_and_tell(struct talk_expect *expect) {
     spile_talk *talk = expect->talk;
     struct finding finding;
+    loss_rejoin(talk);
     int result = advance(expect, time_now_ns() >= expect->until_ns, &finding, &expect->error);
+    if (result == 0)
+        result = channel_want_message(talk);
     if (result == 0) {
         loop_timer_set(talk->loop, &expect->timer, MIN(expect->until_ns, expect->look_at_ns), look_later);
         return;

@@ -16,13 +16,18 @@ static void begin_stream(spile_talk *talk) {
     talk->has_message = talk->wants_message = false;
 }
 
+static bool ends_in_lf(const spile_talk *talk, const struct buffer *bytes) {
+    const size_t size = buffer_size(bytes), unit = talk->codec.unit;
+    return size == 0 || (size >= unit && memcmp(buffer_start(bytes) + size - unit, talk->codec.lf, unit) == 0);
+}
+
 static void part(spile_talk *talk) {
     talk->line_out = 0;
     if (buffer_size(&talk->in) == 0) {
         begin_stream(talk);
     } else if (!talk->has_seam) {
         talk->has_seam = true;
-    } else if (buffer_size(&talk->next) > 0) {
+    } else if (!ends_in_lf(talk, &talk->next)) {
         /* Lost twice before anything was read: a half line in between ends there. */
         (void)buffer_add(&talk->next, talk->codec.lf, talk->codec.unit);
     }
@@ -68,6 +73,8 @@ static void lose(struct loop_timer *timer) {
                                              strerror(-result)),
                                    -result, -1, -1));
     ask_lost(talk);
+    ask_arrived(talk);
+    expect_arrived(talk);
     channel_tell(talk);
 }
 
