@@ -220,6 +220,24 @@ START_TEST(bytes_that_are_no_text) {
     close(peer);
     check_match(talk, PATTERNS(END), 0, "\\xc3", "");
     end_talk(talk);
+    /* One that is cut is there in whole, too. */
+    const void *data;
+    size_t size;
+    talk = talk_with_socket(TALK_OPTIONS(.errors = SPILE_TALK_ESCAPE), &peer);
+    peer_write(peer, "\xff\xfe.\n");
+    spile_patterns *patterns = PATTERNS(LITERAL("x"));
+    for (int i = 0; i < 2; i++) {
+        spile_match match = expect_with(talk, patterns, NULL, 0);
+        check_span(match.before, i ? "ff\\" : "\\");
+        check_span(match.after, i ? "fe.\n" : "ff\\xfe.\n");
+    }
+    ck_assert_int_eq(spile_talk_bytes(talk, &data, &size), 0);
+    ck_assert_uint_eq(size, 3);
+    ck_assert_int_eq(memcmp(data, "ff\xfe", 3), 0);
+    hear(talk, "fe.");
+    spile_patterns_free(patterns);
+    close(peer);
+    end_talk(talk);
 }
 END_TEST
 

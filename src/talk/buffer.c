@@ -68,6 +68,12 @@ int buffer_put_back(struct buffer *buffer, const void *data, size_t size) {
     return 0;
 }
 
+void buffer_insert(struct buffer *buffer, const void *data, size_t size) {
+    memmove(buffer_start(buffer) + size, buffer_start(buffer), buffer_size(buffer));
+    memcpy(buffer_start(buffer), data, size);
+    buffer->end += size;
+}
+
 void buffer_take(struct buffer *buffer, size_t size) {
     assert(size <= buffer_size(buffer));
     buffer->start += size;

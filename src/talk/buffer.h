@@ -25,6 +25,8 @@ static inline size_t buffer_room(const struct buffer *buffer) {
 int buffer_add(struct buffer *buffer, const void *data, size_t size);
 /* Puts bytes before the first. */
 int buffer_put_back(struct buffer *buffer, const void *data, size_t size);
+/* The same where there is room for it behind the end (buffer_reserve); what was taken stays where it is. */
+void buffer_insert(struct buffer *buffer, const void *data, size_t size);
 /* What is taken stays where it is until the buffer is put into again. */
 void buffer_take(struct buffer *buffer, size_t size);
 /* Lets go of memory that is not worth keeping; what was taken before is gone then. */

@@ -220,13 +220,26 @@ static size_t show_groups(const struct finding *found, const struct regex_text *
     return count;
 }
 
+/* What is left of an escaped byte stays to be read, as the characters that it is. Makes sure that there is room for it,
+ * before anything is taken. */
+static int encode_rest(spile_talk *talk, const struct text *rest, struct text *ret_bytes) {
+    size_t bad;
+    if (rest->size == 0 || talk->codec.errors != SPILE_TALK_ESCAPE)
+        return 0;
+    int result = codec_encode(&talk->codec, rest->data, rest->size, "\n", ret_bytes, &bad);
+    return result < 0 ? result : buffer_reserve(&talk->in, ret_bytes->size);
+}
+
 /* Takes what was found. Its index, or -errno. */
 static int take(struct talk_expect *expect, const struct finding *found) {
     spile_talk *talk = expect->talk;
     const struct regex_text text = look_text(expect);
-    ssize_t raw = view_raw(&expect->view, found->end);
-    if (raw < 0)
-        return (int)raw;
+    AUTO_TEXT rest = {0};
+    AUTO_TEXT rest_bytes = {0};
+    ssize_t raw = view_raw(&expect->view, found->end, &rest);
+    int result = raw < 0 ? (int)raw : encode_rest(talk, &rest, &rest_bytes);
+    if (result < 0)
+        return result;
     spile_span *groups = memory_new(found->pattern->groups * sizeof(*groups));
     if (!groups)
         return -ENOMEM;
@@ -248,6 +261,10 @@ static int take(struct talk_expect *expect, const struct finding *found) {
     if (found->end > 0)
         note_behind(talk, &text, found->end);
     lines_take(&talk->lines, &talk->in, (size_t)raw, ends_line);
+    if (rest_bytes.size > 0) {
+        buffer_insert(&talk->in, rest_bytes.data, rest_bytes.size);
+        lines_put_back(&talk->lines, 0); /* `taken` stays: it is another place than any that was there before */
+    }
     talk->behind.at = talk->lines.taken;
     return (int)expect->match.index;
 }
@@ -357,14 +374,12 @@ static void look_and_tell(struct talk_expect *expect) {
     struct finding finding;
     loss_rejoin(talk);
     int result = advance(expect, time_now_ns() >= expect->until_ns, &finding, &expect->error);
-    if (result == 0)
-        result = channel_want_message(talk);
-    if (result == 0) {
+    if (result > 0) {
+        result = take(expect, &finding);
+    } else if (result == 0 && (result = channel_want_message(talk)) == 0) {
         loop_timer_set(talk->loop, &expect->timer, MIN(expect->until_ns, expect->look_at_ns), look_later);
         return;
     }
-    if (result > 0)
-        result = take(expect, &finding);
     expect->result = result;
     unlink_expect(expect);
     (void)channel_update(talk);

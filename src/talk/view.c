@@ -178,7 +178,27 @@ static struct view_mark mark_before(const struct view *view, size_t text) {
     return (struct view_mark){.raw = 0, .text = view->behind};
 }
 
-ssize_t view_raw(struct view *view, size_t size) {
+/* Goes on to that place of the text, or to the end of the character (in `piece`) in whose middle it is. */
+static int walk_to(struct view *view, size_t wanted, struct view_mark *at, struct text *piece) {
+    while (at->text < wanted && at->raw < view->raw_size) {
+        size_t run = simple_run(view, at->raw, MIN(wanted - at->text, view->raw_size - at->raw));
+        at->raw += run;
+        at->text += run;
+        if (run > 0)
+            continue;
+        ssize_t used = step_over(view, at->raw, piece);
+        if (used <= 0)
+            return used < 0 ? (int)used : -EIO;
+        at->raw += (size_t)used;
+        at->text += piece->size;
+        if (view->joins_ends && piece->size == 1 && *piece->data == '\r' &&
+            is_unit(view, at->raw, view->talk->codec.lf))
+            at->raw += view->talk->codec.unit;
+    }
+    return 0;
+}
+
+ssize_t view_raw(struct view *view, size_t size, struct text *rest) {
     spile_talk *talk = view->talk;
     if (view->is_raw || view->is_bytes || size == 0)
         return (ssize_t)size;
@@ -189,19 +209,10 @@ ssize_t view_raw(struct view *view, size_t size) {
         codec_reset(&talk->codec);
     else
         at = mark_before(view, wanted);
-    while (at.text < wanted && at.raw < view->raw_size) {
-        size_t run = simple_run(view, at.raw, MIN(wanted - at.text, view->raw_size - at.raw));
-        at.raw += run;
-        at.text += run;
-        if (run > 0)
-            continue;
-        ssize_t used = step_over(view, at.raw, &piece);
-        if (used <= 0)
-            return used < 0 ? used : -EIO;
-        at.raw += (size_t)used;
-        at.text += piece.size;
-        if (view->joins_ends && piece.size == 1 && *piece.data == '\r' && is_unit(view, at.raw, talk->codec.lf))
-            at.raw += talk->codec.unit;
-    }
-    return (ssize_t)at.raw;
+    int result = walk_to(view, wanted, &at, &piece);
+    if (result < 0)
+        return result;
+    if (at.text > wanted)
+        text_add(rest, piece.data + piece.size - (at.text - wanted), at.text - wanted);
+    return rest->failed ? -ENOMEM : (ssize_t)at.raw;
 }

@@ -34,5 +34,6 @@ const char *view_data(const struct view *view);
 size_t view_size(const struct view *view);
 /* Takes in a block more. 1: it has grown; 0: that is all for now. `is_final`: no more will come. */
 int view_extend(struct view *view, bool is_final);
-/* How many of the bytes that arrived make up this much of the text. -ENOMEM. */
-ssize_t view_raw(struct view *view, size_t size);
+/* How many of the bytes that arrived make up this much of the text. -ENOMEM. What they give beyond it, as of a byte
+ * that is no text and was escaped, is added to `rest`. */
+ssize_t view_raw(struct view *view, size_t size, struct text *rest);
