@@ -210,9 +210,9 @@ START_TEST(drain_path_fails) {
     spile_pipe *out = output_new();
     write_text(in_scratch("target"), "old");
     ck_assert_int_eq(spile_pipe_drain_path(out, in_scratch("target")), 0);
-    pid_t pid = spawn("printf new >\"$1\"", start_pipe(out), NULL);
+    const char *path = start_pipe(out);
     ck_assert_int_eq(spile_pipe_set_process(out, getpid()), 0);
-    status_of(pid);
+    status_of(spawn("printf new >\"$1\"", path, NULL));
     spile_pipe_cancel(out);
     wait_badly(out, LONG_NS, SPILE_ERROR_CANCELLED, "the pipe 'out.txt' was cancelled");
     spile_pipe_free(out);

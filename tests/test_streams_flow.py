@@ -7,6 +7,7 @@ import pathlib
 import resource
 import signal
 import subprocess
+import textwrap
 
 import pytest
 from stream_host import LONGEST_SECONDS, host, pattern  # noqa: F401 (host is a fixture)
@@ -141,6 +142,38 @@ def test_no_inotify_instance_is_left(host):
         ran = subprocess.run([*wrap, host.spile, "run", "--trace", *map(host.user, programs)], cwd=host.directory,
                              env=host.env, capture_output=True, timeout=LONGEST_SECONDS)
         assert ran.returncode == 0 and b"notice: no inotify instance is left" in ran.stderr, ran
+
+
+def test_more_events_than_inotify_keeps(host):
+    """What opens and closes too much while the caller does not run is served all the same."""
+    kept = int(pathlib.Path("/proc/sys/fs/inotify/max_queued_events").read_text())
+    if kept > 1 << 20:
+        pytest.skip("this machine keeps too many events to lose some")
+    here, go = host.fifo("here"), host.fifo("go")
+    (host.directory / "in").write_bytes(pattern(300000))
+    opens = textwrap.dedent(f"""\
+        import os, sys
+        open("{here}", "w").close()
+        open("{go}").close()
+        for _ in range({kept // 2 + 9}):
+            os.close(os.open(sys.argv[1], os.O_RDONLY))
+        out = open(sys.argv[2], "wb")
+        open("{here}", "w").close()
+        with out, open(sys.argv[1], "rb") as file:
+            out.write(file.read())
+        with open(sys.argv[2], "wb") as out:
+            out.write(b"and more")
+        """)
+    (host.directory / "opens.py").write_text(opens)
+    call = host.start(f"python3 {host.directory}/opens.py {{<in|}} {{>out|}}", "out=-")
+    open(here).close()
+    call.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, call.pid, os.WSTOPPED)
+    open(go, "w").close()
+    open(here).close()
+    call.send_signal(signal.SIGCONT)
+    output, errors = call.communicate(timeout=LONGEST_SECONDS)
+    assert (output == pattern(300000) + b"and more", errors, call.returncode) == (True, b"", 0)
 
 
 # -------------------------------------------------------------------------------------------------- nothing is left

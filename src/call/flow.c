@@ -397,8 +397,8 @@ int flow_begin(spile_call *call, size_t group, spile_error **ret_error) {
     if (watch_is_by_clock(call->loop))
         run_trace(call, (spile_event){.kind = SPILE_EVENT_NOTICE,
                                       .program = -1,
-                                      .text = "no inotify instance is left for this user: streams are looked at by the "
-                                              "clock, which is slower"});
+                                      .text = "no inotify instance is left for this user, or events were lost: "
+                                              "streams are looked at by the clock, which is slower"});
     return 0;
 }
 

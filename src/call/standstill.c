@@ -12,6 +12,9 @@ static const uint64_t first_step_ns = NS_PER_MS, longest_step_ns = 100 * NS_PER_
  * which nothing can be proved, but the wait for it is as long as the window is large: so much memory for so much time.
  */
 static const uint64_t patience_ns_per_byte = 400, reopen_ns = NS_PER_SECOND;
+/* What the host starts in another thread has a copy of an end that we close until it executes, and longer where the
+ * kernel closes something slow (inotify) for it first: that is nowhere to be seen. */
+static const uint64_t let_go_ns = NS_PER_SECOND;
 enum { LOOK_INODES = 1300, STUCK_LINES = 6 };
 
 static void look_due(struct loop_timer *timer);
@@ -108,6 +111,7 @@ struct stuck {
     uint64_t device, inode; /* looked for */
     const struct flow *flow;
     int reader;
+    bool is_let_go; /* one of the pipes that are waited for */
     size_t lines;
 };
 
@@ -119,6 +123,7 @@ static void find_flow(void *user, const struct stream_pipe *pipe) {
         if (flow->stream == pipe->stream)
             stuck->flow = flow;
     stuck->reader = pipe->reader;
+    stuck->is_let_go |= pipe->is_let_go;
 }
 
 static const struct run_program *program_of(const spile_call *call, const struct cell_wait *wait) {
@@ -179,11 +184,12 @@ static void text_wait(struct stuck *stuck, const struct cell_wait *wait) {
     text_why(stuck, wait);
 }
 
-/* Who waits for what; NULL where no wait has to do with a stream. */
-static char *describe(const spile_call *call, const struct cell_look *look) {
+/* Who waits for what; NULL where no wait has to do with a stream. *ret_is_let_go: a wait is for what we closed. */
+static char *describe(const spile_call *call, const struct cell_look *look, bool *ret_is_let_go) {
     struct stuck stuck = {.call = call};
     for (size_t i = 0; i < look->count; i++)
         text_wait(&stuck, &look->waits[i]);
+    *ret_is_let_go = stuck.is_let_go;
     if (!stuck.text.size) {
         text_done(&stuck.text);
         return NULL;
@@ -271,8 +277,11 @@ static bool has_moved_meanwhile(spile_call *call) {
 
 /* All is quiet: what may follow does. */
 static void conclude(spile_call *call, const struct cell_look *look, bool is_proved) {
-    AUTO_FREE char *stuck = describe(call, look);
+    bool is_let_go;
+    AUTO_FREE char *stuck = describe(call, look, &is_let_go);
     struct flow *full = smallest_full(call);
+    if (is_let_go && time_now_ns() - call->still_since_ns < let_go_ns)
+        is_proved = false;
     bool has_changed = poke(call, look) || settle(call, is_proved);
     if (!has_changed && full)
         has_changed = grow(call, full, is_proved, stuck);

@@ -29,6 +29,7 @@ struct generation {
     struct watch watch;
     struct loop_fd ready;
     uint64_t start, offset; /* readers: where in the stream it began, and how far it was written */
+    bool has_gate;          /* writers: see make_gate */
     bool is_large;          /* readers: its pipe was to be PIPE_BYTES; writers: it is */
     bool is_pipe;           /* no FIFO: opened by us for a standard stream */
 };

@@ -19,7 +19,8 @@ static int fetch_from_file(struct stream *stream, uint64_t offset, const char **
     if (!stream->scratch && !(stream->scratch = memory_new(CHUNK_BYTES)))
         return -ENOMEM;
     if (!is_here) {
-        ssize_t size = sys_pread(stream->file, stream->scratch, CHUNK_BYTES, (off_t)(stream->file_base + offset));
+        size_t wanted = MIN(stream->held_size - offset, (uint64_t)CHUNK_BYTES); /* it may have become longer */
+        ssize_t size = sys_pread(stream->file, stream->scratch, wanted, (off_t)(stream->file_base + offset));
         if (size == -EINTR || size == -EAGAIN)
             return fetch_from_file(stream, offset, ret_data, ret_size);
         if (size <= 0)

@@ -528,6 +528,7 @@ static void visit_generations(const struct generation *generation, struct stream
         pipe.device = generation->device;
         pipe.inode = generation->inode;
         pipe.has_name = !generation->is_pipe;
+        pipe.is_let_go = generation->fd < 0;
         visit(user, &pipe);
     }
 }

@@ -146,6 +146,7 @@ struct stream_pipe {
     int reader; /* -1: the writer's end */
     uint64_t device, inode;
     bool has_name;
+    bool is_let_go; /* our end of it is closed */
 };
 void stream_visit_pipes(const struct stream *stream, void (*visit)(void *user, const struct stream_pipe *pipe),
                         void *user);

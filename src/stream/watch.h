@@ -1,8 +1,8 @@
 /* Who opened or closed a FIFO: inotify, one instance a loop, made at its first use and kept with the loop.
  *
  * An event is only a reason to look: equal ones coalesce, an open has no direction, and our own opens count too. Where
- * inotify is not to be had (a user may have 128 instances) or has lost events, every watch is told to look, by the
- * clock if need be.
+ * inotify is not to be had (a user may have 128 instances) or has lost events (16384 wait, where nobody takes them),
+ * every watch is told to look by the clock, until none of those is left.
  */
 #pragma once
 

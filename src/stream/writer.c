@@ -43,6 +43,7 @@ static int open_gate(struct generation *generation) {
     }
     if (memcmp(gate, found, sizeof(gate)) != 0)
         return -ESPIPE;
+    generation->has_gate = false;
     grow_pipe(generation);
     return 0;
 }
@@ -52,7 +53,7 @@ static int make(struct stream_writer *writer, struct generation **ret_generation
     struct generation *generation = memory_zero(1, sizeof(*generation));
     if (!generation)
         return -ENOMEM;
-    *generation = (struct generation){.end = writer, .fd = -1, .kept = -1};
+    *generation = (struct generation){.end = writer, .fd = -1, .kept = -1, .has_gate = true};
     AUTO_FD first_read = -1;
     AUTO_FD write_fd = -1;
     struct stat status;
@@ -70,9 +71,6 @@ static int make(struct stream_writer *writer, struct generation **ret_generation
     /* Only now, for our own opens and closes would be events too. */
     if (result >= 0)
         result = watch_add(room->loop, &generation->watch, generation->fd, writer_looked);
-    /* By the clock an open is only seen by its bytes, which a gate would keep away. */
-    if (result >= 0 && generation->watch.descriptor < 0)
-        result = open_gate(generation);
     if (result < 0) {
         generation_free_all(generation);
         return result;
@@ -168,30 +166,43 @@ int writer_open(struct stream_writer *writer, int *ret_fd) {
     return 0;
 }
 
+static bool has_failed(struct stream_writer *writer, int result) {
+    if (result < 0)
+        stream_fail(writer->stream, result == -ESPIPE ? STREAM_FAULT_OUTPUT_READ : STREAM_FAULT_SYSTEM, -result,
+                    writer->path);
+    return result < 0;
+}
+
+/* Whether there is anything to do about it. By the clock an open is only seen by its bytes, which a gate would keep
+ * away. */
+static bool has_news(struct stream_writer *writer, struct generation *generation, short *ret_events) {
+    struct pollfd poll_fd = {.fd = generation->fd, .events = POLLIN};
+    bool is_by_clock = generation->watch.descriptor < 0;
+    if (generation == writer->spare || generation->fd < 0)
+        return false;
+    if (is_by_clock && generation->has_gate && has_failed(writer, open_gate(generation)))
+        return false;
+    if (poll(&poll_fd, 1, 0) < 0 || (is_by_clock && poll_fd.revents == 0))
+        return false;
+    *ret_events = poll_fd.revents;
+    return true;
+}
+
 static void writer_looked(struct watch *watch) {
     struct generation *generation = CONTAINER_OF(watch, struct generation, watch);
     struct stream_writer *writer = generation->end;
-    struct stream *stream = writer->stream;
-    struct pollfd poll_fd = {.fd = generation->fd, .events = POLLIN};
-    bool is_by_clock = watch->descriptor < 0;
-    if (generation == writer->spare || generation->fd < 0 || poll(&poll_fd, 1, 0) < 0 ||
-        (is_by_clock && poll_fd.revents == 0))
+    short events;
+    if (!has_news(writer, generation, &events))
         return;
     if (generation->state == GENERATION_ARMED) {
-        int result = arm(writer);
-        if (result >= 0 && !is_by_clock)
-            result = open_gate(generation);
-        if (result < 0) {
-            bool is_read = result == -ESPIPE;
-            stream_fail(stream, is_read ? STREAM_FAULT_OUTPUT_READ : STREAM_FAULT_SYSTEM, -result, writer->path);
+        if (has_failed(writer, arm(writer)) || (generation->has_gate && has_failed(writer, open_gate(generation))))
             return;
-        }
-        stream->room->progress++;
+        writer->stream->room->progress++;
         forget_old(writer);
         begin(writer, generation);
-    } else if (generation->state == GENERATION_CLOSED && poll_fd.revents != POLLHUP) {
+    } else if (generation->state == GENERATION_CLOSED && events != POLLHUP) {
         /* Opened late, by who looked the name up before the next one stood there; and maybe left again already. */
-        stream->room->progress++;
+        writer->stream->room->progress++;
         begin(writer, generation);
     }
 }
