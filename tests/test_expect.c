@@ -112,6 +112,37 @@ START_TEST(what_was_taken_is_seen_behind) {
     check_match(talk, PATTERNS(REGEX("^\\b1 bar")), 0, "", "1 bar"); /* where reading begins */
     check_match(talk, PATTERNS(REGEX("(?<=[r^])=")), 0, "", "=");
     check_match(talk, PATTERNS(REGEX("^\\w", .flags = SPILE_PATTERN_MULTILINE), TIMEOUT), 0, "baz; a\n", "b");
+    /* No more of it than is kept, in whole characters: 64 bytes would begin in the middle of one. */
+    for (int i = 0; i < 40; i++)
+        peer_write(peer, "\xc3\xa4");
+    peer_write(peer, "xyz");
+    spile_patterns *patterns = PATTERNS(LITERAL("x"));
+    (void)expect_with(talk, patterns, NULL, 0);
+    spile_patterns_free(patterns);
+    patterns = PATTERNS(REGEX("(?<=.{33})y"));
+    ck_assert_int_eq(spile_talk_expect(talk, patterns, NULL, 0, NULL, NULL), -EAGAIN);
+    spile_patterns_free(patterns);
+    check_match(talk, PATTERNS(REGEX("(?<=.{32})y")), 0, "", "y");
+    close(peer);
+    end_talk(talk);
+}
+END_TEST
+
+/* What is text as it stands is shown where it came, also where a character came in two pieces. */
+START_TEST(nothing_is_copied) {
+    int peer;
+    const void *data;
+    size_t size;
+    spile_talk *talk = talk_with_socket(TALK_OPTIONS(), &peer);
+    spile_patterns *patterns = PATTERNS(LITERAL("x"));
+    peer_write(peer, "a\xc3");
+    ck_assert_int_eq(spile_talk_expect(talk, patterns, NULL, 0, NULL, NULL), -EAGAIN);
+    peer_write(peer, "\xa4x.");
+    spile_match match = expect_with(talk, patterns, NULL, 0);
+    check_span(match.before, "a\xc3\xa4");
+    ck_assert_int_eq(spile_talk_bytes(talk, &data, &size), 0);
+    ck_assert_ptr_eq(match.before.text, data);
+    spile_patterns_free(patterns);
     close(peer);
     end_talk(talk);
 }
@@ -426,6 +457,7 @@ int main(void) {
                                   modes,
                                   what_was_taken_is_seen_behind,
                                   deep,
+                                  nothing_is_copied,
                                   end_and_time_out,
                                   bytes_and_text,
                                   bytes_that_are_no_text,

@@ -209,11 +209,56 @@ START_TEST(much_text) {
 }
 END_TEST
 
+static void note_told(void *user, spile_talk *talk, int result, const spile_match *match, const spile_error *error) {
+    (void)talk;
+    (void)error;
+    ck_assert_int_eq(result, 0);
+    *(size_t *)user = match->text.size;
+}
+
+static uint64_t busy_ns(void) {
+    struct timespec busy;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &busy);
+    return (uint64_t)busy.tv_sec * NS_PER_SECOND + (uint64_t)busy.tv_nsec;
+}
+
+/* A match that grows for long is not looked at anew with each little that comes. */
+START_TEST(much_in_small_pieces) {
+    enum { COUNT = 8192, PIECE = 1024 };
+    char piece[PIECE + 1] = "";
+    int peer;
+    size_t found = 0;
+    spile_loop *loop;
+    ck_assert_int_eq(spile_loop_new(&loop), 0);
+    spile_talk *talk = talk_with_socket(TALK_OPTIONS(.loop = loop), &peer);
+    spile_patterns *patterns = PATTERNS(REGEX("x[^A]*A"));
+    const spile_expect_options *options = EXPECT_OPTIONS(.rest_ns = UINT64_MAX);
+    ck_assert_int_eq(spile_talk_expect_start(talk, patterns, options, LONG_NS, note_told, &found), 0);
+    spile_patterns_free(patterns);
+    memset(piece, 'x', PIECE);
+    const uint64_t began = busy_ns();
+    for (uint64_t i = 1; i <= COUNT; i++) {
+        peer_write(peer, piece);
+        while (talk_info(talk).bytes_in < i * PIECE)
+            ck_assert_int_ge(spile_loop_step(loop, LONG_NS), 0);
+    }
+    peer_write(peer, "A");
+    while (!found)
+        ck_assert_int_ge(spile_loop_step(loop, LONG_NS), 0);
+    ck_assert_uint_eq(found, COUNT * PIECE + 1);
+    ck_assert_uint_lt(busy_ns() - began, 10 * NS_PER_SECOND);
+    end_talk(talk);
+    spile_loop_free(loop);
+    close(peer);
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("expect in pieces");
     TCase *group = tcase_create("pieces");
     tcase_add_loop_test(group, any_cutting_finds_the_same, 0, 3);
     tcase_add_loop_test(group, much_text, 0, 10);
+    tcase_add_test(group, much_in_small_pieces);
     suite_add_tcase(suite, group);
     return support_run(suite);
 }

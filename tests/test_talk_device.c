@@ -1,4 +1,5 @@
 /* Devices without poll, which a thread serves; and instruments, which want messages. */
+#include "base/fault.h"
 #include "talk/mover.h"
 #include "talk_support.h"
 
@@ -190,6 +191,56 @@ START_TEST(moves_all) {
 }
 END_TEST
 
+/* The first point of the file that was passed and is called so: what comes of it from its next pass on. */
+static void fail_from_now(struct fault_plan *plan, const char *file, const char *name, int code, bool onward) {
+    const struct fault_entry *first = NULL;
+    const size_t skip = strlen(file);
+    for (size_t i = 0; i < FAULT_TABLE_SIZE; i++) {
+        const struct fault_entry *entry = &plan->table[i];
+        const char *space = strchr(entry->place, ' ');
+        if (entry->key && strncmp(entry->place, file, skip) == 0 && strcmp(space + 1, name) == 0 &&
+            (!first || atoi(entry->place + skip + 1) < atoi(first->place + skip + 1)))
+            first = entry;
+    }
+    ck_assert_ptr_nonnull(first);
+    plan->occurrence = first->passes + 1;
+    plan->onward = onward;
+    plan->code = code;
+    plan->hits = 0;
+    plan->key = first->key;
+}
+
+/* A driver may say "try again" though the descriptor may wait: so it is, with pauses, and nobody is told. */
+START_TEST(tries_again) {
+    int ends[2], told = 0;
+    char byte;
+    bool has_more;
+    spile_loop *loop;
+    struct mover *mover;
+    struct fault_plan *plan = fault_plan_make();
+    ck_assert_int_eq(spile_loop_new(&loop), 0);
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    ck_assert_int_eq(mover_start(&mover, loop, ends[0], false, note, &told), 0);
+    for (int i = 1; i <= 2; i++) {
+        mover_want(mover);
+        peer_write(ends[1], "x");
+        while (i == 2 && plan->hits < 4)
+            ck_assert_int_ge(spile_loop_step(loop, 0), 0);
+        ck_assert(told < i);
+        plan->key = 0;
+        while (told < i)
+            ck_assert_int_ge(spile_loop_step(loop, 0), 0);
+        ck_assert_int_eq(mover_read(mover, &byte, 1, &has_more), 1);
+        if (i == 1)
+            fail_from_now(plan, "mover.c", "read", EAGAIN, true);
+    }
+    mover_stop(mover);
+    spile_loop_free(loop);
+    close(ends[0]);
+    close(ends[1]);
+}
+END_TEST
+
 /* The child has no such thread, and frees what there is of it. */
 START_TEST(forked) {
     const void *data;
@@ -295,6 +346,22 @@ static void instrument_end(struct instrument *instrument, pthread_t thread) {
     pthread_join(thread, NULL);
     close(instrument->listener);
 }
+
+/* A read that brings nothing within the driver's own time is no failure, and made again. */
+START_TEST(nothing_to_say) {
+    int peer;
+    struct fault_plan *plan = fault_plan_make();
+    spile_talk *talk = talk_with_socket(TALK_OPTIONS(.message = true), &peer);
+    peer_write(peer, "one\n");
+    hear(talk, "one");
+    fail_from_now(plan, "channel.c", "recv", ETIMEDOUT, false);
+    peer_write(peer, "two\n");
+    hear(talk, "two");
+    ck_assert_uint_eq(plan->hits, 1);
+    end_talk(talk);
+    close(peer);
+}
+END_TEST
 
 static void note_match(void *user, spile_talk *talk, int result, const spile_match *match, const spile_error *error) {
     (void)talk;
@@ -409,10 +476,12 @@ int main(void) {
     tcase_add_test(group, by_descriptor);
     tcase_add_test(group, stopped_while_it_waits);
     tcase_add_test(group, moves_all);
+    tcase_add_test(group, tries_again);
     tcase_add_test(group, forked);
     suite_add_tcase(suite, group);
     group = tcase_create("messages");
     tcase_add_test(group, instrument);
+    tcase_add_test(group, nothing_to_say);
     tcase_add_test(group, expected_message);
     tcase_add_test(group, instrument_naively);
     tcase_add_test(group, reads_only_when_asked);

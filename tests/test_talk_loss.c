@@ -222,6 +222,54 @@ START_TEST(queued) {
 }
 END_TEST
 
+/* A secret that never went out masks nothing of what is written afterwards. */
+START_TEST(queued_secret) {
+    const char *link = in_scratch("device");
+    char *path = strdup(in_scratch("transcript")), line[512], some[1024];
+    bool is_there = false;
+    int master = plug_in(link);
+    spile_talk *talk = open_again(link, AGAIN(.transcript = path));
+    memset(some, 'x', sizeof(some));
+    while (talk_info(talk).bytes_queued == 0)
+        ck_assert_int_ge(spile_talk_write_bytes(talk, some, sizeof(some), 0, NULL), 0);
+    const uint64_t first = talk_info(talk).bytes_queued;
+    ck_assert_int_eq(spile_talk_write_secret(talk, "hush", 0, NULL), 0);
+    pull_out(link, master);
+    await(talk, 1, SPILE_TALK_STATE_OPENING);
+    master = plug_in(link);
+    await(talk, 1, SPILE_TALK_STATE_OPEN);
+    ck_assert_int_eq(spile_talk_write_bytes(talk, some, first, LONG_NS, NULL), (ssize_t)first);
+    say(talk, "plain");
+    close_again(talk);
+    pull_out(link, master);
+    FILE *file = fopen(path, "re");
+    while (fgets(line, sizeof(line), file))
+        is_there |= strstr(line, "xplain\\n") != NULL;
+    ck_assert_int_eq(fclose(file), 0);
+    ck_assert(is_there);
+    free(path);
+}
+END_TEST
+
+/* A line that was begun is not gone on with. */
+START_TEST(begun_line) {
+    char line[3000];
+    memset(line, 'x', sizeof(line) - 1);
+    line[sizeof(line) - 1] = '\0';
+    spile_talk *talk = open_again("pty: cat", AGAIN(.cwd = NULL)); /* in line mode, where a line has its limit */
+    ck_assert_int_gt(spile_talk_write(talk, line, strlen(line), LONG_NS, NULL), 0);
+    ck_assert_int_eq(kill((pid_t)talk_info(talk).pid, SIGKILL), 0);
+    await(talk, 1, SPILE_TALK_STATE_OPENING);
+    await(talk, 1, SPILE_TALK_STATE_OPEN);
+    say(talk, line);
+    hear(talk, line);
+    spile_talk_free(talk);
+    while (spile_loop_step(loop, LONG_NS) > 0)
+        continue;
+    loop = spile_loop_free(loop);
+}
+END_TEST
+
 /* ------------------------------------------------------------------------------ asking */
 
 START_TEST(asked) {
@@ -243,6 +291,41 @@ START_TEST(asked) {
     peer_read(master, "x\n");
     ck_assert_int_eq(spile_talk_read_unasked(talk, &text, &size), SPILE_TALK_WHOLE);
     ck_assert_str_eq(text, "welcome\n");
+    close_again(talk);
+    pull_out(link, master);
+}
+END_TEST
+
+static void note_reply(void *user, spile_talk *talk, int result, const spile_reply *reply, const spile_error *error) {
+    (void)talk;
+    (void)error;
+    ck_assert_int_eq(result, 0);
+    ck_assert_str_eq(reply->text, "reply");
+    *(bool *)user = true;
+}
+
+/* What the device that was lost still had to say is no reply of the one that came. */
+START_TEST(asked_after_half_a_line) {
+    const char *link = in_scratch("device"), *text;
+    size_t size;
+    bool was_told = false;
+    int master = plug_in(link);
+    spile_talk *talk = open_again(link, AGAIN(.baud = 9600));
+    peer_write(master, "ha");
+    while (talk_info(talk).bytes_kept < 2)
+        ck_assert_int_ge(spile_loop_step(loop, LONG_NS), 0);
+    pull_out(link, master);
+    await(talk, 1, SPILE_TALK_STATE_OPENING);
+    master = plug_in(link);
+    await(talk, 1, SPILE_TALK_STATE_OPEN);
+    ck_assert_int_eq(spile_talk_ask_start(talk, "x", NULL, note_reply, &was_told), 0);
+    ck_assert_int_ge(spile_loop_step(loop, 0), 0);
+    peer_read(master, "x\n");
+    peer_write(master, "reply\n");
+    while (!was_told)
+        ck_assert_int_ge(spile_loop_step(loop, LONG_NS), 0);
+    ck_assert_int_eq(spile_talk_read_unasked(talk, &text, &size), SPILE_TALK_WHOLE);
+    ck_assert_str_eq(text, "ha");
     close_again(talk);
     pull_out(link, master);
 }
@@ -270,6 +353,19 @@ START_TEST(program) {
     hear_end(talk); /* the end that was wanted is one */
     ck_assert_uint_eq(talk_info(talk).losses, 4);
     close_again(talk);
+}
+END_TEST
+
+/* Its end is a loss also where what it started holds its output open. */
+START_TEST(program_with_heirs) {
+    spile_talk *talk = open_again("pipe: sh -c 'echo up; sleep 100 & exit'", AGAIN(.cwd = NULL));
+    hear(talk, "up");
+    await(talk, 1, SPILE_TALK_STATE_OPENING);
+    hear(talk, "up");
+    spile_talk_free(talk);
+    while (spile_loop_step(loop, LONG_NS) > 0)
+        continue;
+    loop = spile_loop_free(loop);
 }
 END_TEST
 
@@ -366,8 +462,12 @@ int main(void) {
     tcase_add_test(group, seams);
     tcase_add_test(group, expected);
     tcase_add_test(group, queued);
+    tcase_add_test(group, queued_secret);
+    tcase_add_test(group, begun_line);
     tcase_add_test(group, asked);
+    tcase_add_test(group, asked_after_half_a_line);
     tcase_add_test(group, program);
+    tcase_add_test(group, program_with_heirs);
     tcase_add_test(group, pauses);
     tcase_add_test(group, socket_again);
     tcase_add_test(group, fifos_again);

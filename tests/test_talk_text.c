@@ -6,7 +6,7 @@
 
 #include <glob.h>
 
-enum { ROUNDS = 400 };
+enum { ROUNDS = 400, MUCH = 100000 };
 
 /* ------------------------------------------------------------------------------ any cutting gives the same */
 
@@ -350,6 +350,30 @@ START_TEST(strictly) {
     check_error(error, SPILE_ERROR_TEXT, "\xe2\x82\xac");
     spile_error_free(error);
     ck_assert_uint_eq(talk_info(talk).bytes_out, 0);
+    char *much = calloc(1, MUCH + 4);
+    memset(much, 'x', MUCH);
+    snprintf(much + MUCH, 4, "\xe2\x82\xac");
+    ck_assert_int_eq(spile_talk_write(talk, much, MUCH + 3, LONG_NS, NULL), -EILSEQ);
+    ck_assert_uint_eq(talk_info(talk).bytes_out + talk_info(talk).bytes_queued, 0);
+    free(much);
+    spile_talk_free(talk);
+    close(peer);
+}
+END_TEST
+
+/* Whatever the place in a long text at which a character stands. */
+START_TEST(much_in_another_encoding) {
+    int peer;
+    char *much = calloc(1, MUCH + 1);
+    spile_talk *talk = talk_with_socket(TALK_OPTIONS(.encoding = "latin-1"), &peer);
+    *much = 'x';
+    for (size_t i = 1; i < MUCH; i += 2)
+        memcpy(much + i, i + 1 < MUCH ? "\xc3\xa4" : "x", i + 1 < MUCH ? 2 : 1);
+    ck_assert_int_eq(spile_talk_write(talk, much, MUCH, LONG_NS, NULL), MUCH);
+    ck_assert_int_eq(recv(peer, much, MUCH / 2 + 1, MSG_WAITALL), MUCH / 2 + 1);
+    for (size_t i = 1; i < MUCH / 2; i++)
+        ck_assert_msg(much[i] == '\xe4', "%02x at %zu", (unsigned)(unsigned char)much[i], i);
+    free(much);
     spile_talk_free(talk);
     close(peer);
 }
@@ -465,6 +489,7 @@ int main(void) {
                                   line_limit,
                                   bytes_that_are_no_text,
                                   strictly,
+                                  much_in_another_encoding,
                                   encodings,
                                   escapes_when_written,
                                   characters_and_bytes,

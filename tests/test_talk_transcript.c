@@ -147,6 +147,24 @@ START_TEST(secrets_are_masked) {
 }
 END_TEST
 
+/* Bytes that are no text stand beside an entry, but not beside one with a secret: it would be among them. */
+START_TEST(secret_beside_what_is_no_text) {
+    int peer;
+    begin();
+    spile_talk *talk = talk_with_socket(WITH_TRANSCRIPT(.transcript_json = true), &peer);
+    ck_assert_int_eq(spile_talk_write_secret(talk, "hush", LONG_NS, NULL), 0);
+    peer_write(peer, "a\xff\nhush\xff\n");
+    take_in(talk, 9);
+    end_talk(talk);
+    close(peer);
+    ck_assert_str_eq(strchr(entries(true), '\n') + 1,
+                     "\"way\": \"out\", \"text\": \"***\\n\"}\n"
+                     "\"way\": \"in\", \"text\": \"a\xef\xbf\xbd\\n\", \"hex\": \"61ff0a\"}\n"
+                     "\"way\": \"in\", \"text\": \"***\xef\xbf\xbd\\n\"}\n"
+                     "\"event\": \"closed\"}\n");
+}
+END_TEST
+
 /* Through a terminal whose echo is on: the terminal shows it, and so does the program. */
 START_TEST(asked_secret) {
     begin();
@@ -280,6 +298,7 @@ int main(void) {
     tcase_add_test(group, as_json);
     tcase_add_loop_test(group, any_pieces, 1, 8);
     tcase_add_loop_test(group, secrets_are_masked, 0, 2);
+    tcase_add_test(group, secret_beside_what_is_no_text);
     tcase_add_loop_test(group, asked_secret, 0, 2);
     tcase_add_test(group, full_disk);
     tcase_add_test(group, a_hole);

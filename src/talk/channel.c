@@ -97,8 +97,7 @@ static void take_in(spile_talk *talk) {
         if (talk->options.told || talk->late)
             (void)channel_arrived_ns(talk);
         talk->news |= SPILE_TALK_ARRIVED;
-        if (!talk->has_seam)
-            lines_arrived(&talk->lines, in);
+        lines_arrived(&talk->lines, &talk->in);
     }
 }
 
