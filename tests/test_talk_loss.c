@@ -110,16 +110,25 @@ END_TEST
 
 /* Lost again before anything was read: each half line ends where its stream did, and no line is made of nothing. */
 START_TEST(seams) {
-    static const char *const words[] = {"ha", "lf\n", "an", "other\n"};
+    static const struct {
+        spile_talk_ends ends;
+        const char *words[4];
+    } cases[] = {
+        {SPILE_TALK_ENDS_ANY, {"ha", "lf\n", "an", "other\n"}},
+        {SPILE_TALK_ENDS_LF, {"ha", "lf\n", "an", "other\n"}},
+        {SPILE_TALK_ENDS_CRLF, {"ha", "lf\r\n", "an", "other\r\n"}},
+        {SPILE_TALK_ENDS_CR, {"ha", "lf\r", "an", "other\r"}},
+    };
     const char *link = in_scratch("device");
     spile_talk *talk = NULL;
     uint64_t come = 0;
-    for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+    for (size_t i = 0; i < ARRAY_SIZE(cases[_i].words); i++) {
+        const char *word = cases[_i].words[i];
         int master = plug_in(link);
-        talk = talk ? talk : open_again(link, AGAIN(.baud = 9600));
+        talk = talk ? talk : open_again(link, AGAIN(.ends = cases[_i].ends));
         await(talk, i, SPILE_TALK_STATE_OPEN);
-        peer_write(master, words[i]);
-        come += strlen(words[i]);
+        peer_write(master, word);
+        come += strlen(word);
         while (talk_info(talk).bytes_in < come)
             ck_assert_int_ge(spile_loop_step(loop, LONG_NS), 0);
         pull_out(link, master);
@@ -459,7 +468,7 @@ int main(void) {
     signal(SIGPIPE, SIG_IGN); /* of the peers here */
     tcase_add_test(group, terminal);
     tcase_add_test(group, seam);
-    tcase_add_test(group, seams);
+    tcase_add_loop_test(group, seams, 0, 4);
     tcase_add_test(group, expected);
     tcase_add_test(group, queued);
     tcase_add_test(group, queued_secret);

@@ -16,21 +16,26 @@ static void begin_stream(spile_talk *talk) {
     talk->has_message = talk->wants_message = false;
 }
 
-static bool ends_in_lf(const spile_talk *talk, const struct buffer *bytes) {
-    const size_t size = buffer_size(bytes), unit = talk->codec.unit;
-    return size == 0 || (size >= unit && memcmp(buffer_start(bytes) + size - unit, talk->codec.lf, unit) == 0);
+/* Ends the line that the bytes end in the middle of, if they do. */
+static void end_line(const spile_talk *talk, struct buffer *bytes) {
+    const struct codec *codec = &talk->codec;
+    const size_t size = buffer_size(bytes), unit = codec->unit;
+    const unsigned char *last = talk->lines.ends == SPILE_TALK_ENDS_CR ? codec->cr : codec->lf;
+    if (size == 0 || (size >= unit && memcmp(buffer_start(bytes) + size - unit, last, unit) == 0))
+        return;
+    if (talk->lines.ends == SPILE_TALK_ENDS_CRLF)
+        (void)buffer_add(bytes, codec->cr, unit);
+    (void)buffer_add(bytes, last, unit);
 }
 
 static void part(spile_talk *talk) {
     talk->line_out = 0;
-    if (buffer_size(&talk->in) == 0) {
+    if (buffer_size(&talk->in) == 0)
         begin_stream(talk);
-    } else if (!talk->has_seam) {
+    else if (!talk->has_seam)
         talk->has_seam = true;
-    } else if (!ends_in_lf(talk, &talk->next)) {
-        /* Lost twice before anything was read: a half line in between ends there. */
-        (void)buffer_add(&talk->next, talk->codec.lf, talk->codec.unit);
-    }
+    else
+        end_line(talk, &talk->next); /* lost twice before anything was read */
 }
 
 void loss_rejoin(spile_talk *talk) {
