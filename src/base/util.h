@@ -14,6 +14,7 @@
 
 #define CLEANUP(function) __attribute__((cleanup(function), unused))
 #define ARRAY_SIZE(array) (sizeof(array) / sizeof(*(array)))
+/* One of the two is evaluated twice: no place for a call that has an effect. */
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
 /* Takes the value out of a variable that has a cleanup. */

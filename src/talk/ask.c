@@ -213,7 +213,7 @@ static int ask_in_turn(spile_talk *talk, struct talk_ask *ask, spile_reply *repl
     queue(ask);
     ask_look(ask);
     while (ask->state != ASK_DONE && result >= 0)
-        result = MIN(spile_loop_step(talk->loop, NS_FOREVER), 0);
+        result = spile_loop_step(talk->loop, NS_FOREVER);
     if (!talk->is_cancelling || talk->asks)
         ask_unlink(ask);
     return result < 0 ? result : hand_out(ask, reply, ret_error);

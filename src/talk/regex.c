@@ -193,7 +193,8 @@ int regex_completion(struct regex_means *means, const struct regex_scan *before,
     }
     *ret_completion = high;
     struct regex_scan scan = *before;
-    return MIN(regex_look(means, &scan, text, size, false), 0); /* the offsets of the match again */
+    int result = regex_look(means, &scan, text, size, false); /* the offsets of the match again */
+    return MIN(result, 0);
 }
 
 bool regex_can_wait(const struct regex_scan *scan, size_t size) {
