@@ -244,3 +244,17 @@ def match_of(patterns: Patterns, index: int, found: Any) -> Match[Any]:
         raise found
     before, after, groups = found
     return Match(patterns, index, before, after, groups)
+
+
+def give_up(raw: _spile.Talk, patterns: Patterns, token: int, answer: list[tuple[Any, ...]]) -> None:
+    """Nobody waits for it any more. What came in that very moment is put back, as far as it is text."""
+    if not answer:
+        raw.expect_cancel(token)
+        return
+    index, found, _ = answer[0]
+    if patterns.is_bytes or not isinstance(found, tuple) or patterns.patterns[index] is TIMEOUT:
+        return
+    try:
+        raw.unread(found[0] + found[2][0])
+    except OSError:
+        pass  # another expects already, and looks behind it; or the encoding has no U+FFFD

@@ -11,7 +11,7 @@ from typing import Any, TypeVar, Union
 from . import _spile
 from ._call import nanoseconds, signal_slice
 from ._errors import EndedError, EndpointError, Info, OutOfStepError, ReplyError, TalkError, TalkTimeoutError
-from ._expect import REST_SECONDS, UNSET, AnyPattern, Match, Patterns, Unset, match_of, patterns_of
+from ._expect import REST_SECONDS, UNSET, AnyPattern, Match, Patterns, Unset, give_up, match_of, patterns_of
 from ._programs import Environment, env_strings
 from ._talk_bytes import TalkBytes
 
@@ -406,6 +406,7 @@ class Talk(io.TextIOBase):
 
         The first to become complete wins; of those that do at the same character the one that starts earlier, then the one
         given first. What is found does not depend on how the text arrives (but for regular expressions of mode `"eager"`).
+        Interrupted it takes nothing.
 
         >>> with open(["sh", "-c", "echo value=12"], terminal=False) as talk:
         ...     talk.expect("error", regex(r"value=(\\d+)"), EOF).group(1)
@@ -439,9 +440,9 @@ class Talk(io.TextIOBase):
             try:
                 while not answer:
                     self._loop.step(signal_slice())
-            finally:
-                if not answer:
-                    raw.expect_cancel(token)
+            except BaseException:
+                give_up(raw, patterns, token, answer)
+                raise
             result, found, failure = answer[0]
             if failure is not None:
                 self._raise(raw, Info(*failure))

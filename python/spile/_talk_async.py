@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from . import _spile
 from ._async import _Hub, _hub
 from ._errors import Info, TalkTimeoutError
-from ._expect import REST_SECONDS, UNSET, AnyPattern, Match, Patterns, Unset, match_of, patterns_of
+from ._expect import REST_SECONDS, UNSET, AnyPattern, Match, Patterns, Unset, give_up, match_of, patterns_of
 from ._talk import CLOSE_SECONDS, NEVER, WHOLE, Endpoint, Wildcards, ask_options, decoding_error, new_raw, patience, raise_for, transcript_error
 
 __all__ = ["AsyncTalk", "open_async"]
@@ -189,7 +189,7 @@ class AsyncTalk:
         window: int = 0,
         rest: float | None = REST_SECONDS,
     ) -> Match[str]:
-        """As `Talk.expect`. Tasks that expect at the same time are served in turn."""
+        """As `Talk.expect`; cancelled, it takes nothing. Tasks that expect at the same time are served in turn."""
         return await self._expect(patterns_of(patterns, False), timeout, window, rest)
 
     async def expect_bytes(
@@ -199,25 +199,29 @@ class AsyncTalk:
         window: int = 0,
         rest: float | None = REST_SECONDS,
     ) -> Match[bytes]:
-        """The same of bytes as they come."""
+        """The same of bytes as they come; what came in the moment of being cancelled is lost."""
         return await self._expect(patterns_of(patterns, True), timeout, window, rest)
 
     async def _expect(self, wanted: Patterns, timeout: float | None | Unset, window: int, rest: float | None) -> Match[Any]:
         timeout_ns = patience(self.timeout if timeout is UNSET else timeout, "timeout")
-        future: asyncio.Future[tuple[Any, ...]] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        answer: list[tuple[Any, ...]] = []
 
         def done(*given: Any) -> None:
+            answer.append(given)
             if not future.done():
-                future.set_result(given)
+                future.set_result(None)
 
         raw = self._open()
         token = raw.expect(wanted._raw, done, window, patience(rest, "rest") or 1, timeout_ns)
         self._hub.step()
         try:
-            result, found, failure = await future
-        finally:
-            if future.cancelled() and not self._is_closed:
-                raw.expect_cancel(token)
+            await future
+        except asyncio.CancelledError:
+            if not self._is_closed:
+                give_up(raw, wanted, token, answer)
+            raise
+        result, found, failure = answer[0]
         if failure is not None:
             info = Info(*failure)
             if info.kind == "text":

@@ -4,6 +4,7 @@ A build that the interpreter can't load skips these tests, loudly; tools/test ru
 """
 import os
 import pathlib
+import socket
 import subprocess
 import sys
 
@@ -34,6 +35,15 @@ class Ready:
 @pytest.fixture
 def ready(tmp_path):
     return Ready(tmp_path / "ready")
+
+
+@pytest.fixture
+def pair():
+    """A talk, and the socket at its other end."""
+    spile = pytest.importorskip("spile")
+    ours, peer = socket.socketpair()
+    with peer, spile.open(ours.detach(), timeout=30) as talk:
+        yield talk, peer
 
 
 @pytest.fixture

@@ -10,14 +10,6 @@ import pytest
 spile = pytest.importorskip("spile")
 
 
-@pytest.fixture
-def pair():
-    """A talk, and the socket at its other end."""
-    ours, peer = socket.socketpair()
-    with peer, spile.open(ours.detach(), timeout=30) as talk:
-        yield talk, peer
-
-
 def test_literals_expressions_and_events(pair):
     talk, peer = pair
     peer.sendall("grüße, user\r\nlogin: ".encode())
@@ -125,6 +117,31 @@ def test_an_interrupt_leaves_nothing_behind(pair):
     assert talk.readline() == "never mind\n"
 
 
+def test_an_interrupt_at_the_match_takes_nothing(pair):
+    talk, peer = pair
+
+    class Interrupted:
+        """A loop whose steps a signal's handler ends."""
+
+        def __init__(self, loop):
+            self.loop = loop
+
+        def step(self, timeout):
+            self.loop.step(timeout)
+            raise KeyboardInterrupt
+
+    peer.sendall(b"before it\r\n")
+    loop, talk._loop = talk._loop, Interrupted(talk._loop)
+    for patterns in ("it",), ("no", spile.TIMEOUT), ("it",):
+        with pytest.raises(KeyboardInterrupt):
+            talk.expect(*patterns, timeout=0 if len(patterns) > 1 else 20)
+    talk._loop = loop
+    assert talk.readline() == "before it\n"
+    talk.timeout = 0.01
+    with pytest.raises(TimeoutError):
+        talk.readline()
+
+
 def test_limits_and_text_that_is_none():
     ours, peer = socket.socketpair()
     with peer, spile.open(ours.detach(), timeout=30, keep_limit=1000, errors="strict") as talk:
@@ -142,6 +159,54 @@ def test_limits_and_text_that_is_none():
             talk.expect(slow)
     with pytest.raises(ValueError, match="closed"):
         talk.expect("x")
+
+
+def test_a_task_cancelled_at_the_match_takes_nothing():
+    async def converse():
+        pairs = [socket.socketpair() for _ in range(2)]
+        with pairs[0][1] as peer, pairs[1][1]:
+            talk, other = [await spile.open_async(ours.detach(), timeout=30) for ours, _ in pairs]
+            async with talk, other:
+                for wanted in ("three", "two"), ("no", spile.EOF):
+                    waiting = asyncio.ensure_future(talk.expect(*wanted))
+                    await asyncio.sleep(0)
+                    if "two" in wanted:
+                        peer.sendall("öne two\r\nfour".encode())
+                    else:
+                        peer.shutdown(socket.SHUT_WR)
+                    # What another one begins makes the loop that both share look: the match is there, and not its task's turn.
+                    gone = asyncio.ensure_future(other.expect("x"))
+                    await asyncio.sleep(0)
+                    waiting.cancel()
+                    gone.cancel()
+                    for cancelled in (waiting, gone):
+                        with pytest.raises(asyncio.CancelledError):
+                            await cancelled
+                assert await talk.readline() == "öne two\n"
+                assert (await talk.expect("r", spile.EOF)).before == "fou"
+
+    asyncio.run(converse())
+
+
+def test_what_can_not_be_put_back_is_gone():
+    """Bytes, and text behind which another task looks already."""
+    async def converse():
+        ours, peer = socket.socketpair()
+        with peer:
+            async with await spile.open_async(ours.detach(), timeout=30) as talk:
+                for first in talk.expect_bytes(b"1"), talk.expect("1"):
+                    gone = asyncio.ensure_future(first)
+                    await asyncio.sleep(0)
+                    peer.sendall(b"12")
+                    other = asyncio.ensure_future(talk.expect("3"))
+                    await asyncio.sleep(0)
+                    gone.cancel()
+                    with pytest.raises(asyncio.CancelledError):
+                        await gone
+                    peer.sendall(b"3")
+                    assert (await other).before == "2"
+
+    asyncio.run(converse())
 
 
 def test_on_asyncio():

@@ -18,14 +18,6 @@ from python_support import open_descriptors
 spile = pytest.importorskip("spile")
 
 
-@pytest.fixture
-def pair():
-    """A talk, and the socket at its other end."""
-    ours, peer = socket.socketpair()
-    with peer, spile.open(ours.detach(), timeout=30) as talk:
-        yield talk, peer
-
-
 def test_it_is_a_text_stream(pair):
     talk, peer = pair
     assert isinstance(talk, io.TextIOBase)
