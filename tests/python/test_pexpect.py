@@ -112,6 +112,41 @@ def test_more_than_a_terminal_holds():
     child.close(force=True)
 
 
+def test_pipes_do_not_hang_on_what_is_said_meanwhile():
+    with popen_spawn.PopenSpawn("cat", timeout=20) as child:
+        data = bytes(range(65, 91)) * 40000
+        assert child.send(data + b"!") == len(data) + 1
+        child.expect_exact("!")
+        assert child.before == data
+    silent = "import os, sys\nos.close(1)\nos.close(2)\nwhile sys.stdin.buffer.read(65536):\n    pass\n"
+    with popen_spawn.PopenSpawn([sys.executable, "-c", silent], timeout=20) as child:
+        assert child.send(data) == len(data)
+        child.sendeof()
+        assert child.wait() == 0
+
+
+def test_who_does_not_listen_is_not_waited_for_for_ever():
+    raw = pexpect.spawn("sh", ["-c", "stty raw; echo GO; exec sleep 60"], timeout=20, echo=False)
+    raw.expect("GO")
+    mute = "exec sleep 60 >&- 2>&-"
+    for deaf in (raw, popen_spawn.PopenSpawn("sleep 60"), popen_spawn.PopenSpawn(["sh", "-c", mute])):
+        deaf.timeout = 0.1
+        with pytest.raises(pexpect.TIMEOUT, match=" of 1000000 bytes"):
+            deaf.send(b"x" * 1000000)
+        deaf.kill(signal.SIGKILL)
+        deaf.wait()
+        deaf.close()
+
+
+def test_who_ends_takes_no_more():
+    full = ("import array, fcntl, termios, tty\ntty.setraw(0)\nprint('GO', flush=True)\nheld = array.array('i', [0])\n"
+            "while held[0] < 4000:\n    fcntl.ioctl(0, termios.FIONREAD, held)\n")
+    with pexpect.spawn(sys.executable, ["-c", full], timeout=20, echo=False) as child:
+        child.expect("GO")
+        with pytest.raises(OSError, match="Input/output error"):
+            child.send(b"x" * 1000000)
+
+
 def test_window_and_increments():
     child = cat(searchwindowsize=6)
     child.sendline("foobarbazbop")
@@ -313,6 +348,10 @@ def test_asyncio():
         assert await child.expect(pexpect.EOF, **{"async": True}) == 0
         python = replwrap.python(sys.executable)
         assert await python.run_command("1\n2", async_=True) == "1\r\n2\r\n"
+        with pexpect.spawn("yes", timeout=20) as endless:
+            others = asyncio.ensure_future(asyncio.sleep(0.01))
+            assert await asyncio.wait_for(endless.expect([pexpect.TIMEOUT, "(?s)y.*n"], timeout=0.2, async_=True), 20) == 0
+            assert others.done()
 
     asyncio.run(converse())
 
@@ -329,6 +368,23 @@ def test_a_person():
     outer.expect("TYPED")
     outer.send("\x1d")
     outer.expect("left True")
+    outer.expect(pexpect.EOF)
+
+
+def test_what_a_person_types_much_of_is_shown():
+    """While the program does not take what was pasted, what it says is shown, and through the filter."""
+    script = ("from spile import pexpect\nchild = pexpect.spawn('sh', ['-c', 'stty raw; echo IT RUNS; exec cat'], echo=False)\n"
+              "child.expect('IT RUNS')\nprint('READY', flush=True)\nchild.interact(output_filter=bytes.upper)\n"
+              "print('left', len(child.buffer))\n")
+    outer = pexpect.spawn(sys.executable, ["-c", script], timeout=20, echo=False)
+    outer.expect("READY")
+    while outer.getecho() or not _is_raw(outer):
+        time.sleep(0.005)  # until it listens
+    outer.send("x" * 500000 + "y")
+    outer.expect("Y")
+    assert outer.before.count(b"X") == 500000
+    outer.send("\x1d")
+    outer.expect("left 0")
     outer.expect(pexpect.EOF)
 
 

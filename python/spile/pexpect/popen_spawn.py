@@ -29,6 +29,7 @@ class PopenSpawn(SpawnBase):
                                      cwd=cwd, env=env, preexec_fn=preexec_fn)
         assert self.proc.stdout is not None and self.proc.stdin is not None
         self.stdin_pipe = self.proc.stdin
+        os.set_blocking(self.stdin_pipe.fileno(), False)
         self.pid = self.proc.pid
         self.child_fd = self.proc.stdout.fileno()
         self.closed = False
@@ -40,14 +41,14 @@ class PopenSpawn(SpawnBase):
         return self._read_fd(size)
 
     def send(self, s: Any) -> int:
-        """Sends it; returns the number of bytes."""
+        """Sends it, all of it: what the program says meanwhile is taken in. Returns the number of bytes.
+
+        Raises:
+            TIMEOUT: it neither takes nor says anything for as long as `timeout` says.
+        """
         s = self._coerce_send_string(s)
         self._log(s, "send")
-        view = memoryview(self._encoder.encode(s, final=False))
-        size = len(view)
-        while view:
-            view = view[self.stdin_pipe.write(view):]
-        return size
+        return self._send_all(self.stdin_pipe.fileno(), self._encoder.encode(s, final=False), timeout=self.timeout)
 
     def sendeof(self) -> None:
         """Closes its standard input."""

@@ -156,7 +156,11 @@ class spawn(SpawnBase):
     # ---------------------------------------------------------------------------------------------- sending
 
     def send(self, s: Any) -> int:
-        """Sends it, all of it: what the program says meanwhile is taken in. Returns the number of bytes."""
+        """Sends it, all of it: what the program says meanwhile is taken in. Returns the number of bytes.
+
+        Raises:
+            TIMEOUT: it neither takes nor says anything for as long as `timeout` says.
+        """
         if self.delaybeforesend is not None:
             time.sleep(self.delaybeforesend)
         s = self._coerce_send_string(s)
@@ -166,22 +170,7 @@ class spawn(SpawnBase):
     def _send_bytes(self, data: bytes) -> int:
         if self.closed:
             raise ValueError("I/O operation on closed file.")
-        done = 0
-        while done < len(data):
-            try:
-                done += os.write(self.child_fd, data[done:done + READ_SIZE])
-            except BlockingIOError:
-                self._wait_for_room()
-        return done
-
-    def _wait_for_room(self) -> None:
-        poller = select.poll()
-        poller.register(self.child_fd, select.POLLIN | select.POLLOUT)
-        events = poller.poll()[0][1]
-        if events & select.POLLIN:
-            self._add_text(self._read_fd(READ_SIZE))
-        elif events & select.POLLHUP:
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return self._send_all(self.child_fd, data, timeout=self.timeout)
 
     def _send_control(self, data: bytes) -> int:
         self._log(data.decode(self.encoding, "replace") if self.encoding is not None else data, "send")
@@ -294,7 +283,7 @@ class spawn(SpawnBase):
             ready = {fd for fd, _ in poller.poll()}
             if self.child_fd in ready and not self._pass_output(output_filter):
                 return
-            if self.STDIN_FILENO in ready and not self._pass_input(escape, input_filter):
+            if self.STDIN_FILENO in ready and not self._pass_input(escape, input_filter, output_filter):
                 return
 
     def _pass_output(self, output_filter: Any) -> bool:
@@ -315,7 +304,7 @@ class spawn(SpawnBase):
             view = view[os.write(self.STDOUT_FILENO, view):]
         return True
 
-    def _pass_input(self, escape: bytes | None, input_filter: Any) -> bool:
+    def _pass_input(self, escape: bytes | None, input_filter: Any, output_filter: Any) -> bool:
         data = os.read(self.STDIN_FILENO, READ_SIZE)
         goes_on = bool(data)
         if input_filter:
@@ -324,7 +313,7 @@ class spawn(SpawnBase):
             data, goes_on = data[: data.rfind(escape)], False
         if data:
             self._log(data if self.encoding is None else data.decode(self.encoding, "replace"), "send")
-            self._send_bytes(data)
+            self._send_all(self.child_fd, data, lambda: self._pass_output(output_filter))
         return goes_on
 
 

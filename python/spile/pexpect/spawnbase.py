@@ -2,11 +2,13 @@
 from __future__ import annotations
 
 import codecs
+import errno
 import io
 import os
 import re
+import select
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from .exceptions import EOF, TIMEOUT
@@ -179,7 +181,7 @@ class SpawnBase:
         try:
             data = os.read(self.child_fd, size)
         except OSError as error:
-            if error.errno != 5:  # EIO: a terminal was hung up
+            if error.errno != errno.EIO:  # a terminal was hung up
                 raise
             data = b""
         if not data:
@@ -190,6 +192,40 @@ class SpawnBase:
     def read_nonblocking(self, size: int = 1, timeout: float | None = None) -> Any:
         """Reads what is there, at most so much."""
         return self._read_fd(size)
+
+    # ---------------------------------------------------------------------------------------------- sending
+
+    def _take_in(self) -> Any:
+        self._add_text(self._read_fd(READ_SIZE))
+
+    def _send_all(self, fd: int, data: bytes, take: Callable[[], Any] | None = None, timeout: float | None = None) -> int:
+        """Writes all of it to a descriptor that does not block, and takes meanwhile what is said: who says much may not listen
+        until it is taken."""
+        done = 0
+        while done < len(data):
+            try:
+                done += os.write(fd, data[done:done + READ_SIZE])
+            except BlockingIOError:
+                if not self._wait_for_room(fd, take or self._take_in, timeout):
+                    raise TIMEOUT(f"Timeout exceeded: {done} of {len(data)} bytes are sent.") from None
+        return done
+
+    def _wait_for_room(self, fd: int, take: Callable[[], Any], timeout: float | None) -> bool:
+        """Whether anything moves within so many seconds."""
+        wanted = {} if self.flag_eof and self.child_fd != fd else {self.child_fd: select.POLLIN}
+        wanted[fd] = wanted.get(fd, 0) | select.POLLOUT
+        poller = select.poll()
+        for descriptor, events in wanted.items():
+            poller.register(descriptor, events)
+        ready = dict(poller.poll(None if timeout is None else timeout * 1000))
+        said = ready.get(self.child_fd, 0)
+        if said & select.POLLIN:
+            take()
+        elif said & select.POLLHUP:
+            self.flag_eof = True
+            if self.child_fd == fd:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return bool(ready)
 
     # ---------------------------------------------------------------------------------------------- expecting
 
