@@ -87,10 +87,11 @@ def test_everything_public_is_documented():
                 assert inspect.getdoc(value), f"{name}.{member}"
 
 
-def test_the_page_about_python_runs(tmp_path, monkeypatch):
+@pytest.mark.parametrize(("page", "least"), [("python.md", 11), ("expect.md", 2), ("pexpect.md", 5)])
+def test_pages_about_python_run(page, least, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    failed, count = doctest.testfile(str(SOURCE / "docs" / "python.md"), module_relative=False)
-    assert failed == 0 and count > 10
+    failed, count = doctest.testfile(str(SOURCE / "docs" / page), module_relative=False)
+    assert failed == 0 and count >= least
 
 
 def test_the_ways_to_run_say_the_same():
