@@ -105,10 +105,11 @@ def measure_captures(setting: Setting) -> tuple[list[Round], str]:
 
 
 def measure_stages(setting: Setting) -> tuple[list[Round], str]:
-    size = choose_size(setting) // 8
-    rounds = rounds_of(setting, [by_c(setting, name, size)
-                                 for name in ("stage-alone", "stages-streamed", "stages-staged")])
-    return rounds, f"{len(rounds)} rounds of {size / 1e6:.0f} MB"
+    size = choose_size(setting) // 40
+    kinds = [by_c(setting, name, size) for name in ("stage-alone", "stages-streamed", "stages-staged")]
+    kinds += [by_c(setting, name, 5 * size) for name in ("light-alone", "light-streamed")]
+    rounds = rounds_of(setting, kinds)
+    return rounds, f"{len(rounds)} rounds of {size / 1e6:.0f} MB, and of {5 * size / 1e6:.0f} MB where the work is light"
 
 
 def measure_many(setting: Setting) -> tuple[list[Round], str]:
@@ -157,10 +158,12 @@ CAPTURES = Part("Throughput into memory: what of reading and throwing away is re
     rate("Python: `subprocess.run` with a pipe", "python-subprocess", "discard"),
 ], measure_captures)
 
-STAGES = Part("Three programs in a row, of which the second does three times the work of the others", [
+STAGES = Part("Three programs in a row, of which the second does three times the work of the others (a byte in 17 ns)", [
     Row("the second alone, on files in memory", "stage-alone"),
     Row("the three of them, streamed", "stages-streamed", "stage-alone", "≤ 1.10"),
     Row("the three of them, by files", "stages-staged", "stage-alone"),
+    Row("light work (moving the bytes is half as much), which two processors can hardly share: the second alone", "light-alone"),
+    Row("the three of them, streamed", "light-streamed", "light-alone"),
 ], measure_stages)
 
 MANY = Part("A thousand streams at once in one process", [

@@ -22,7 +22,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { PIPE_BYTES = 1 << 20, READ_BYTES = 256 << 10, STEP_BYTES = 2 << 20, WORK = 12 };
+enum { PIPE_BYTES = 1 << 20, READ_BYTES = 256 << 10, STEP_BYTES = 2 << 20 };
 
 struct kind_of_call {
     const char *name;
@@ -40,11 +40,15 @@ static const struct kind_of_call calls[] = {
     {.name = "capture-file", .templates = {"FLOW write {>out} BYTES"}, .output = "out"},
     {.name = "capture-standard-output", .templates = {"FLOW write - BYTES"}, .output = "-"},
     {.name = "stages-streamed",
-     .templates = {"FLOW pass {<in|} {>a|} 4", "FLOW pass {<a|} {>b|} 12", "FLOW pass {<b|} {>out|} 4"},
+     .templates = {"FLOW pass {<in|} {>a|} 40", "FLOW pass {<a|} {>b|} 120", "FLOW pass {<b|} {>out|} 40"},
      .output = "out",
      .has_input = true},
     {.name = "stages-staged",
-     .templates = {"FLOW pass {<in} {>a} 4", "FLOW pass {<a} {>b} 12", "FLOW pass {<b} {>out} 4"},
+     .templates = {"FLOW pass {<in} {>a} 40", "FLOW pass {<a} {>b} 120", "FLOW pass {<b} {>out} 40"},
+     .output = "out",
+     .has_input = true},
+    {.name = "light-streamed",
+     .templates = {"FLOW pass {<in|} {>a|} 4", "FLOW pass {<a|} {>b|} 12", "FLOW pass {<b|} {>out|} 4"},
      .output = "out",
      .has_input = true},
 };
@@ -120,15 +124,14 @@ static void run_read(const struct setting *setting, bool is_kept) {
         fail("not all came");
 }
 
-static void run_stage_alone(const struct setting *setting) {
-    char work[16];
-    snprintf(work, sizeof(work), "%d", WORK);
+static void run_stage_alone(const struct setting *setting, const char *work) {
     const char *argv[] = {setting->flow, "pass", setting->from, setting->to, work, NULL};
     finish(start(argv), "the stage");
 }
 
 static bool is_bare_kind(const char *name) {
-    static const char *const names[] = {"raw-fifo", "raw-fifo-64k", "discard", "keep-by-hand", "stage-alone"};
+    static const char *const names[] = {"raw-fifo",     "raw-fifo-64k", "discard",
+                                        "keep-by-hand", "stage-alone",  "light-alone"};
     for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
         if (strcmp(name, names[i]) == 0)
             return true;
@@ -145,7 +148,7 @@ static void run_bare_kind(const char *name, const struct setting *setting) {
     else if (strcmp(name, "keep-by-hand") == 0)
         run_read(setting, true);
     else
-        run_stage_alone(setting);
+        run_stage_alone(setting, strcmp(name, "stage-alone") == 0 ? "120" : "12");
 }
 
 /* ------------------------------------------------------------------------------ through spile */
@@ -253,7 +256,7 @@ int main(int argc, char **argv) {
     for (size_t i = 0; argc == 4 && i < sizeof(calls) / sizeof(*calls); i++)
         if (strcmp(calls[i].name, argv[1]) == 0)
             kind = &calls[i];
-    bool is_stage = argc == 4 && strcmp(argv[1], "stage-alone") == 0;
+    bool is_stage = argc == 4 && strstr(argv[1], "-alone") != NULL;
     if (argc != 4 || (!kind && !is_bare_kind(argv[1]))) {
         fprintf(stderr, "usage: streams KIND FLOW BYTES\n");
         return 2;
