@@ -35,6 +35,11 @@ spile_error *error_with(spile_error *error, int number, int program, ssize_t off
     return error;
 }
 
+spile_error *error_copy(const spile_error *error) {
+    spile_error *copy = error_new(error->kind, "%s", error->message);
+    return error_of_limit(error_with(copy, error->number, error->program, error->offset), error->limit);
+}
+
 spile_error *error_of_limit(spile_error *error, spile_limit limit) {
     if (error != &no_memory)
         error->limit = limit;

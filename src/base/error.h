@@ -23,6 +23,8 @@ spile_error *error_new(spile_error_kind kind, const char *format, ...) __attribu
         -(number);                                                                   \
     })
 spile_error *error_with(spile_error *error, int number, int program, ssize_t offset);
+/* Another that says the same. */
+spile_error *error_copy(const spile_error *error);
 /* Says that it is about a limit of a call that was reached. */
 spile_error *error_of_limit(spile_error *error, spile_limit limit);
 /* The negative errno with which a blocking call reports an error of this kind. */

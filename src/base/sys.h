@@ -3,7 +3,7 @@
  * Each sys_x(...) is x(...) that returns >= 0 or a negative errno (memory_* return NULL). In a build with SPILE_FAULTS
  * every use is a fault point, addressed by its place in the source and how often it was passed; a plan in shared
  * memory, which children and the supervisor obey too, says which one fails (see fault.h). Three classes: acquire fails
- * without effect; transfer  is interrupted, would block, is short, or fails; release   always takes effect, and may
+ * without effect; transfer is interrupted, would block, is short, or fails; release always takes effect, and may
  * then report an error.
  */
 #pragma once
@@ -96,13 +96,10 @@ struct sys_entry {
 #define sys_mkfifoat(dir, path, mode) SYS_ACQUIRE("mkfifoat", mkfifoat(dir, path, mode))
 #define sys_linkat(odir, old, ndir, new, flags) SYS_ACQUIRE("linkat", linkat(odir, old, ndir, new, flags))
 #define sys_renameat(odir, old, ndir, new) SYS_ACQUIRE("renameat", renameat(odir, old, ndir, new))
-#define sys_symlinkat(target, dir, path) SYS_ACQUIRE("symlinkat", symlinkat(target, dir, path))
 #define sys_readlinkat(dir, path, buffer, size) SYS_ACQUIRE("readlinkat", readlinkat(dir, path, buffer, size))
 #define sys_fchmod(fd, mode) SYS_ACQUIRE("fchmod", fchmod(fd, mode))
 #define sys_fchmodat(dir, path, mode) SYS_ACQUIRE("fchmodat", fchmodat(dir, path, mode, 0))
 #define sys_futimens(fd, times) SYS_ACQUIRE("futimens", futimens(fd, times))
-#define sys_utimensat(dir, path, times, flags) SYS_ACQUIRE("utimensat", utimensat(dir, path, times, flags))
-#define sys_ftruncate(fd, size) SYS_ACQUIRE("ftruncate", ftruncate(fd, size))
 #define sys_fstat(fd, status) SYS_ACQUIRE("fstat", fstat(fd, status))
 #define sys_fstatat(dir, path, status, flags) SYS_ACQUIRE("fstatat", fstatat(dir, path, status, flags))
 #define sys_statx(dir, path, flags, status) \

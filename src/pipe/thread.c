@@ -81,7 +81,7 @@ static int say_end(const spile_pipe *pipe, spile_error **ret_error) {
     if (!error)
         return 0;
     if (ret_error)
-        *ret_error = error_with(error_new(error->kind, "%s", error->message), error->number, -1, -1);
+        *ret_error = error_copy(error);
     return error_kind_errno(error->kind, error->number);
 }
 

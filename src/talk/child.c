@@ -18,8 +18,7 @@ enum child_state {
 
 struct talk_child {
     enum child_state state;
-    spile_talk *talk; /* NULL: left */
-    spile_loop *loop;
+    spile_talk *talk;      /* NULL: left */
     struct loop_user user; /* the loop must turn until it is gone */
     spile_ctx *ctx;
     struct cell *cell;
@@ -370,7 +369,6 @@ int child_start(spile_talk *talk, spile_error **ret_error) {
     if (!child)
         return -ENOMEM;
     *child = (struct talk_child){.talk = talk,
-                                 .loop = talk->loop,
                                  .ends = {-1, -1, -1},
                                  .ours = {-1, -1},
                                  .owner = {.ready = ready, .broken = broken, .released = released},

@@ -121,7 +121,7 @@ static int at_end(struct talk_expect *expect, struct finding *ret_finding, spile
         return result;
     if (error) {
         if (ret_error)
-            *ret_error = error_with(error_new(error->kind, "%s", error->message), error->number, -1, -1);
+            *ret_error = error_copy(error);
         return error_kind_errno(error->kind, error->number);
     }
     if (expect->patterns->has_end)

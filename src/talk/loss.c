@@ -7,7 +7,7 @@
  */
 #include "talk/talk.h"
 
-enum { PAUSE_FIRST_MS = 10, PAUSE_MAX_MS = 1000, STEADY_S = 1, CHILD_GRACE_MS = 1000, HEIRS_MS = 100 };
+enum { PAUSE_FIRST_MS = 10, PAUSE_MAX_MS = 1000, STEADY_S = 1, CHILD_GRACE_MS = 1000 };
 
 /* What has come from now on belongs to another stream than what is there. */
 static void begin_stream(spile_talk *talk) {

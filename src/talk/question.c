@@ -57,7 +57,7 @@ static int talk_failure(const spile_talk *talk, spile_error **ret_error) {
     const spile_error *error = talk->error;
     if (!error)
         return error_set(ret_error, SPILE_ERROR_ENDED, ENODATA, "'%s' ended before it replied", talk->endpoint.text);
-    *ret_error = error_with(error_new(error->kind, "%s", error->message), error->number, -1, -1);
+    *ret_error = error_copy(error);
     return error_kind_errno(error->kind, error->number);
 }
 
@@ -263,14 +263,12 @@ static void set_timer(struct talk_ask *ask) {
 static int keep_late(struct talk_ask *ask) {
     struct talk_ask *late = NULL;
     spile_talk *talk = ask->talk;
-    const spile_ask_options *from = &ask->options;
-    spile_ask_options options = *from;
+    spile_ask_options options = ask->options;
     options.ends = (const char *const *)ask->ends;
     options.errors = (const char *const *)ask->errors;
-    options.prompt = ask->has_prompt ? ask->options.prompt ? ask->options.prompt : talk->prompt : NULL;
+    options.prompt = !ask->has_prompt ? NULL : options.prompt ? options.prompt : talk->prompt;
     if (options.lines)
         options.lines -= (unsigned)MIN(ask->lines, (size_t)options.lines - 1);
-    (void)talk;
     int result = ask_new(talk, ask->line, &options, &late);
     if (result < 0)
         return result;

@@ -15,20 +15,15 @@ int read_refuse_text(const spile_talk *talk, const char *data, size_t size, spil
                      talk->codec.name, shown);
 }
 
-/* A view of what was taken: the buffer's own bytes where they are text as they stand. The place behind them is ours. */
-static void show_plain(spile_talk *talk, size_t size, const char **ret_text, size_t *ret_size) {
-    char *data = buffer_start(&talk->in);
-    *ret_text = data;
-    *ret_size = size;
-}
-
 void read_note_raw(spile_talk *talk, size_t size) {
     talk->raw = size ? buffer_start(&talk->in) : "";
     talk->raw_size = size;
 }
 
-int read_take_line(spile_talk *talk, size_t size, size_t end_size, const char **ret_text, size_t *ret_size,
-                   spile_error **ret_error) {
+/* Takes the line that lines_find found and decodes it; what it hands out is the buffer's own bytes where they are text
+ * as they stand. */
+static int take_line(spile_talk *talk, size_t size, size_t end_size, const char **ret_text, size_t *ret_size,
+                     spile_error **ret_error) {
     read_note_raw(talk, size);
     if (!talk->in.data) {
         *ret_text = "";
@@ -37,7 +32,8 @@ int read_take_line(spile_talk *talk, size_t size, size_t end_size, const char **
     }
     char *data = buffer_start(&talk->in);
     if (codec_is_plain(&talk->codec, data, size)) {
-        show_plain(talk, size, ret_text, ret_size);
+        *ret_text = data;
+        *ret_size = size;
     } else {
         struct codec_job job = {.data = data, .size = size, .is_final = true, .characters = UINT64_MAX};
         talk->text.size = 0;
@@ -94,19 +90,18 @@ int read_begin(spile_talk *talk, const void *ret_text, const void *ret_size) {
     return 0;
 }
 
-/* More may be watched for, now that there is room. */
 int read_finish(spile_talk *talk, int result) {
     int update = channel_update(talk);
     return result < 0 || update >= 0 ? result : update;
 }
 
-/* Nothing more comes, and a failure is why. */
-int read_failure(const spile_talk *talk, spile_error **ret_error) {
+/* Nothing is left, and a failure is why. */
+static int failure(const spile_talk *talk, spile_error **ret_error) {
     const spile_error *error = talk->error;
     if (!error || buffer_size(&talk->in) > 0)
         return 0;
     if (ret_error)
-        *ret_error = error_with(error_new(error->kind, "%s", error->message), error->number, -1, -1);
+        *ret_error = error_copy(error);
     return error_kind_errno(error->kind, error->number);
 }
 
@@ -149,9 +144,9 @@ int read_step(struct talk_wait *wait, uint64_t at_ns) {
 /* What there still is where nothing more comes. */
 static int read_rest(spile_talk *talk, const char **ret_text, size_t *ret_size, spile_error **ret_error) {
     const size_t size = buffer_size(&talk->in);
-    int result = read_failure(talk, ret_error);
+    int result = failure(talk, ret_error);
     if (result >= 0)
-        result = read_take_line(talk, size, 0, ret_text, ret_size, ret_error);
+        result = take_line(talk, size, 0, ret_text, ret_size, ret_error);
     return result < 0 ? result : size ? SPILE_TALK_REST : SPILE_TALK_NOTHING;
 }
 
@@ -168,7 +163,7 @@ int spile_talk_read_line(spile_talk *talk, uint64_t timeout_ns, const char **ret
         if (result < 0)
             return result;
         if (is_whole) {
-            result = read_take_line(talk, size, end_size, ret_text, ret_size, ret_error);
+            result = take_line(talk, size, end_size, ret_text, ret_size, ret_error);
             return read_finish(talk, result < 0 ? result : SPILE_TALK_WHOLE);
         }
         if (read_is_over(talk))
@@ -188,13 +183,12 @@ static int try_text(spile_talk *talk, uint64_t least, uint64_t most, bool is_fin
     struct codec_job job = {.data = buffer_size(&talk->in) ? buffer_start(&talk->in) : "",
                             .size = buffer_size(&talk->in),
                             .is_final = is_final,
+                            .joins_ends = talk->lines.ends == SPILE_TALK_ENDS_ANY,
                             .characters = most};
     /* What is less than can possibly be enough is not decoded again and again. */
     if (!is_final && job.size < MIN(least, most))
         return 0;
     talk->text.size = 0;
-    bool joins = talk->lines.ends == SPILE_TALK_ENDS_ANY;
-    job.joins_ends = joins;
     int result = codec_decode(&talk->codec, &job, &talk->text);
     if (result < 0) {
         text_done(&talk->text);
@@ -212,7 +206,7 @@ static int try_text(spile_talk *talk, uint64_t least, uint64_t most, bool is_fin
         return result;
     }
     read_note_raw(talk, job.used);
-    lines_take(&talk->lines, &talk->in, job.used, joins);
+    lines_take(&talk->lines, &talk->in, job.used, job.joins_ends);
     *ret_size = talk->text.size;
     return 1;
 }
@@ -236,7 +230,7 @@ static int look_for_text(spile_talk *talk, uint64_t least, uint64_t most, const 
     bool is_final = read_is_over(talk);
     if (buffer_size(&talk->in) == 0 && least > 0 && !is_final)
         return 0;
-    int result = is_final ? read_failure(talk, ret_error) : 0;
+    int result = is_final ? failure(talk, ret_error) : 0;
     if (result >= 0)
         result = try_text(talk, least, most, is_final, ret_size, ret_error);
     if (result <= 0)
@@ -309,7 +303,7 @@ static int read_until(spile_talk *talk, const struct delimiter *delimiter, uint6
         }
         const size_t size = buffer_size(&talk->in);
         if (read_is_over(talk)) {
-            result = read_failure(talk, ret_error);
+            result = failure(talk, ret_error);
             if (result >= 0)
                 result = take_as_text(talk, size, 0, true, ret_text, ret_size, ret_error);
             return result < 0 ? result : size ? SPILE_TALK_REST : SPILE_TALK_NOTHING;
@@ -370,7 +364,7 @@ int spile_talk_read_silence(spile_talk *talk, uint64_t silence_ns, uint64_t time
         return result;
     const size_t size = buffer_size(&talk->in);
     bool is_ended = read_is_over(talk);
-    result = is_ended ? read_failure(talk, ret_error) : 0;
+    result = is_ended ? failure(talk, ret_error) : 0;
     if (result >= 0)
         result = take_as_text(talk, size, 0, true, ret_text, ret_size, ret_error);
     int code = !is_ended ? SPILE_TALK_WHOLE : size ? SPILE_TALK_REST : SPILE_TALK_NOTHING;
@@ -392,7 +386,7 @@ int spile_talk_read_bytes(spile_talk *talk, uint64_t least, uint64_t most, uint6
         if (result < 0)
             return talk_timed_out(talk, result, "did not send so many bytes", ret_error);
     }
-    result = read_is_over(talk) ? read_failure(talk, ret_error) : 0;
+    result = read_is_over(talk) ? failure(talk, ret_error) : 0;
     if (result < 0)
         return result;
     const size_t size = (size_t)MIN((uint64_t)buffer_size(&talk->in), most);

@@ -4,7 +4,7 @@
 
 #include <sys/ioctl.h>
 
-enum { HEIRS_MS = 100, PORT_LOOK_MS = 5 };
+enum { PORT_LOOK_MS = 5 };
 
 void talk_set_state(spile_talk *talk, spile_talk_state state) {
     static const unsigned steps[] = {
@@ -76,7 +76,20 @@ int talk_check(const spile_talk *talk) {
     return talk->is_dead ? -EBADF : 0;
 }
 
-/* ------------------------------------------------------------------------------ failing */
+/* ------------------------------------------------------------------------------ letting go */
+
+/* Lets go of the device; a child is killed. */
+static void disconnect(spile_talk *talk) {
+    loss_stop(talk);
+    loop_timer_clear(&talk->announce);
+    connect_stop(talk);
+    tty_close(&talk->tty);
+    channel_stop(talk);
+    child_leave(talk);
+    if (!talk->out_error)
+        talk->out_error = -EPIPE;
+    loop_leave(&talk->loop_user);
+}
 
 void talk_fail(spile_talk *talk, spile_error *error) {
     if (talk->state == SPILE_TALK_STATE_FAILED || talk->state == SPILE_TALK_STATE_CLOSED) {
@@ -90,19 +103,7 @@ void talk_fail(spile_talk *talk, spile_error *error) {
     talk->news |= SPILE_TALK_FAILED;
     talk_set_state(talk, SPILE_TALK_STATE_FAILED);
     if (was_opening)
-        talk_disconnect(talk);
-}
-
-void talk_disconnect(spile_talk *talk) {
-    loss_stop(talk);
-    loop_timer_clear(&talk->announce);
-    connect_stop(talk);
-    tty_close(&talk->tty);
-    channel_stop(talk);
-    child_leave(talk);
-    if (!talk->out_error)
-        talk->out_error = -EPIPE;
-    loop_leave(&talk->loop_user);
+        disconnect(talk);
 }
 
 static void woken(struct loop_user *user) {
@@ -113,7 +114,7 @@ static void loop_ends(struct loop_user *user) {
     spile_talk *talk = CONTAINER_OF(user, spile_talk, loop_user);
     ask_cancel_all(talk);
     expect_cancel_all(talk);
-    talk_disconnect(talk);
+    disconnect(talk);
     if (talk->state != SPILE_TALK_STATE_CLOSED)
         talk_set_state(talk, SPILE_TALK_STATE_CLOSED);
     talk->loop = NULL;
@@ -354,7 +355,7 @@ static int wait_settled(spile_talk *talk, uint64_t timeout_ns) {
     struct talk_wait wait = talk_wait_begin(talk, timeout_ns);
     uint64_t until_ns = NS_FOREVER;
     while (!is_settled(talk) && talk->state != SPILE_TALK_STATE_FAILED) {
-        /* What a dead program's heirs may still say is not waited for; nor is a program that can't be told the end. */
+        /* A dead program's heirs are not waited for long; nor is a program that can't be told the end. */
         uint64_t patience = talk->has_exited                                  ? HEIRS_MS * NS_PER_MS
                             : talk->channel.is_master && talk->out_error != 0 ? NS_PER_SECOND
                                                                               : NS_FOREVER;
@@ -396,7 +397,7 @@ int spile_talk_close(spile_talk *talk, uint64_t timeout_ns, spile_error **ret_er
             error_set(ret_error, SPILE_ERROR_TIMEOUT, -result, "'%s' did not end in time: %s", talk->endpoint.text,
                       talk->child ? "its program was killed" : "what was still to be written is lost");
     }
-    talk_disconnect(talk);
+    disconnect(talk);
     if (talk->owns_loop) /* a killed child is gone before this returns */
         while (spile_loop_step(talk->loop, NS_FOREVER) > 0)
             continue;
@@ -412,7 +413,7 @@ spile_talk *spile_talk_free(spile_talk *talk) {
     if (!talk->is_dead && talk->loop) {
         ask_cancel_all(talk);
         expect_cancel_all(talk);
-        talk_disconnect(talk);
+        disconnect(talk);
     }
     mover_free_abandoned(talk->channel.in_mover);
     mover_free_abandoned(talk->channel.out_mover);
@@ -475,6 +476,8 @@ int spile_talk_get_info(const spile_talk *talk, spile_talk_info *info) {
 const spile_error *spile_talk_error(const spile_talk *talk) {
     return talk ? talk->error : NULL;
 }
+
+/* ------------------------------------------------------------------------------ its terminal */
 
 int spile_talk_resize(spile_talk *talk, unsigned columns, unsigned rows) {
     int result = talk_check(talk);

@@ -36,6 +36,7 @@ struct talk_expect;
 struct mover;
 
 enum { TALK_NEW = 0, QUEUE_MAX = 1 << 20, BEHIND_MAX = 64 };
+enum { HEIRS_MS = 100 }; /* so long what a dead program left behind may still speak for it */
 
 /* One or two descriptors that are ours. */
 struct talk_channel {
@@ -143,8 +144,6 @@ int talk_opened(spile_talk *talk);
 void talk_fail(spile_talk *talk, spile_error *error);
 /* Fails a function on a talk that can't be used any more; 0 where it can. */
 int talk_check(const spile_talk *talk);
-/* Lets go of the device; a child is killed. */
-void talk_disconnect(spile_talk *talk);
 
 /* Waiting: a function looks whether it has what it wants, else waits for the loop. */
 struct talk_wait {
@@ -216,8 +215,6 @@ int read_begin(spile_talk *talk, const void *ret_text, const void *ret_size);
 int read_finish(spile_talk *talk, int result);
 /* Nothing more comes. */
 bool read_is_over(const spile_talk *talk);
-/* Nothing is left, and a failure is why. */
-int read_failure(const spile_talk *talk, spile_error **ret_error);
 /* What spile_talk_bytes hands out. */
 void read_note_raw(spile_talk *talk, size_t size);
 int read_refuse_text(const spile_talk *talk, const char *data, size_t size, spile_error **ret_error);
@@ -229,9 +226,6 @@ int read_await_silence(spile_talk *talk, uint64_t silence_ns, uint64_t timeout_n
                        spile_error **ret_error);
 /* The first line: as lines_find; with `message` what there is of one where its message has ended, too. */
 bool read_find_line(spile_talk *talk, size_t *ret_size, size_t *ret_end_size);
-/* Takes the line that lines_find found and decodes it; a view in `talk->text` or in the buffer. */
-int read_take_line(spile_talk *talk, size_t size, size_t end_size, const char **ret_text, size_t *ret_size,
-                   spile_error **ret_error);
 /* Decodes `size` bytes at the start and takes them with `skip` more; the text is added. Under SPILE_TALK_STRICT what is
  * no text is escaped, and *ret_is_bad set. */
 int read_add_text(spile_talk *talk, size_t size, size_t skip, bool ends_line, struct text *text, bool *ret_is_bad);

@@ -15,9 +15,6 @@ int transcript_open(struct transcript **ret_transcript, const char *path, bool i
                                              0666);
     if (result >= 0)
         result = codec_init(&transcript->codec, encoding, SPILE_TALK_STRICT);
-    transcript->name = result < 0 ? NULL : memory_string(path);
-    if (result >= 0 && !transcript->name)
-        result = -ENOMEM;
     if (result < 0) {
         transcript_close(transcript);
         return result;
@@ -234,7 +231,7 @@ void transcript_bytes(struct transcript *transcript, enum record_way way, const 
 
 /* What may be the begun echo of a secret goes, too. */
 void transcript_settle(struct transcript *transcript) {
-    if (!transcript || !transcript->name || transcript->fd < 0)
+    if (!transcript || transcript->fd < 0)
         return;
     struct transcript_way *in = &transcript->ways[RECORD_IN];
     if (buffer_size(&in->bytes) > 0 && is_echo_begun(transcript, &in->bytes)) {
@@ -255,7 +252,6 @@ static void free_all(struct transcript *transcript) {
     text_done(&transcript->entries);
     secrets_done(&transcript->secrets);
     free(transcript->spans);
-    free(transcript->name);
     free(transcript);
 }
 

@@ -18,7 +18,6 @@ struct transcript_way {
 struct transcript {
     int fd;
     bool is_json;
-    char *name;
     struct codec codec; /* strict */
     struct transcript_way ways[2];
     struct text entries; /* to be written */

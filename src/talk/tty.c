@@ -8,7 +8,8 @@
 
 enum { PTS_FIRST_MAJOR = 136, PTS_LAST_MAJOR = 143 };
 
-void tty_make_raw(struct termios *modes) {
+/* Bytes as they are, one at a time. */
+static void make_raw(struct termios *modes) {
     cfmakeraw(modes);
     modes->c_cc[VMIN] = 1;
     modes->c_cc[VTIME] = 0;
@@ -86,7 +87,7 @@ static int set_modes(struct tty *tty, const char *name, const spile_talk_options
     struct termios modes = tty->saved, got;
     speed_t speed = B0;
     if (!options->cooked)
-        tty_make_raw(&modes);
+        make_raw(&modes);
     if (tty->is_port)
         modes.c_cflag |= CLOCAL | CREAD; /* without, a line that is not there holds up everything */
     if (options->no_hangup)

@@ -17,5 +17,3 @@ struct tty {
 int tty_open(struct tty *tty, int fd, const char *name, const spile_talk_options *options, spile_error **ret_error);
 /* Puts all back. */
 void tty_close(struct tty *tty);
-/* Makes modes raw: bytes as they are, one at a time. */
-void tty_make_raw(struct termios *modes);

@@ -6,7 +6,7 @@ enum { SLICE = 64 << 10, LINE_MODE_MAX = 4095, ECHO_LOOK_MS = 5 };
 
 int write_refuse(const spile_talk *talk, spile_error **ret_error) {
     if (talk->error && ret_error) {
-        *ret_error = error_with(error_new(talk->error->kind, "%s", talk->error->message), talk->error->number, -1, -1);
+        *ret_error = error_copy(talk->error);
         return talk->out_error ? talk->out_error : -EPIPE;
     }
     if (talk->out_error == -EPIPE || !talk->out_error)
@@ -113,28 +113,24 @@ static size_t slice_of(const char *text, size_t size, bool is_text) {
     return end;
 }
 
-static int queue_bytes(spile_talk *talk, const char *data, size_t size) {
-    return buffer_add(&talk->out, data, size);
-}
-
 static int queue_text(spile_talk *talk, const char *text, size_t size, spile_error **ret_error) {
     struct text *bytes = &talk->coded;
     size_t bad;
     if (talk->writes_as_it_is)
-        return queue_bytes(talk, text, size);
+        return buffer_add(&talk->out, text, size);
     bytes->size = 0;
     int result = codec_encode(&talk->codec, text, size, talk->eol, bytes, &bad);
     if (result == -EILSEQ)
         return refuse_character(talk, text, size, bad, ret_error);
     if (result >= 0)
-        result = queue_bytes(talk, bytes->data, bytes->size);
+        result = buffer_add(&talk->out, bytes->data, bytes->size);
     if (result < 0 || bytes->capacity > 4 * (size_t)SLICE)
         text_done(bytes);
     return result;
 }
 
 static int queue(spile_talk *talk, const char *data, size_t size, bool is_text, spile_error **ret_error) {
-    return is_text ? queue_text(talk, data, size, ret_error) : queue_bytes(talk, data, size);
+    return is_text ? queue_text(talk, data, size, ret_error) : buffer_add(&talk->out, data, size);
 }
 
 /* A strict encoding must refuse before anything is written. */
