@@ -13,8 +13,8 @@
  *
  * How a caller uses it:
  *
- *   1. spile_talk_open. A terminal is locked and made raw (and restored at the end), a socket connected, a child
- * started.
+ *   1. spile_talk_open. A terminal is locked and made raw (and restored at the end), a socket connected,
+ *      a child program started.
  *   2. spile_talk_write_line and spile_talk_read_line; or spile_talk_ask, which does both and keeps them in step; or
  *      spile_talk_expect (spile_expect.h), which waits for one of several things.
  *   3. spile_talk_close, which waits until what was written is out and a child has ended; spile_talk_free.
@@ -56,7 +56,7 @@ typedef struct spile_talk spile_talk;
 typedef enum spile_talk_errors {
     SPILE_TALK_REPLACE = 0, /* read as U+FFFD, written as '?' */
     SPILE_TALK_STRICT = 1,  /* -EILSEQ of kind TEXT. Read: what the call would have given counts as read, and its bytes
-                             * are  what spile_talk_bytes hands out. Written: nothing of that call was */
+                             * are what spile_talk_bytes hands out. Written: nothing of that call was */
     SPILE_TALK_ESCAPE = 2,  /* read as \xNN, written as \xNN, \uNNNN or \UNNNNNNNN */
 } spile_talk_errors;
 

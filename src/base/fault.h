@@ -41,5 +41,5 @@ struct fault_plan {
 int fault_point(struct fault_site *site);
 /* For tests: makes the plan and exports it to the environment. Aborts where it can't. */
 struct fault_plan *fault_plan_make(void);
-/* Clears the rule and the counts of passes; keeps nothing else. */
+/* Clears the rule and the counts of passes; the points that are known stay. */
 void fault_plan_reset(struct fault_plan *plan);

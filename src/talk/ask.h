@@ -24,7 +24,7 @@ struct talk_ask {
     size_t lines;
     char *end;
     bool is_bad; /* not all of it is text */
-    bool is_out; /* the question is on its way */
+    bool is_out; /* all of its line is written */
     int result;
     spile_error *error;
     spile_ask_fn done; /* NULL: someone waits for it */

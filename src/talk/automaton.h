@@ -7,7 +7,7 @@
 struct automaton_literal {
     const char *text;
     size_t size;
-    size_t index; /* what it is called */
+    size_t index; /* of its pattern */
 };
 
 struct automaton {

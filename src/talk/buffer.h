@@ -23,7 +23,7 @@ static inline size_t buffer_room(const struct buffer *buffer) {
     return buffer->capacity ? buffer->capacity - buffer->end - 1 : 0;
 }
 int buffer_add(struct buffer *buffer, const void *data, size_t size);
-/* Puts bytes before the first. */
+/* Puts bytes before the first; what was taken is gone. */
 int buffer_put_back(struct buffer *buffer, const void *data, size_t size);
 /* The same where there is room for it behind the end (buffer_reserve); what was taken stays where it is. */
 void buffer_insert(struct buffer *buffer, const void *data, size_t size);

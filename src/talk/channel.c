@@ -1,7 +1,7 @@
 /* Bytes in and out, on the loop: see talk.h.
  *
  * Each direction is watched for only while it is wanted: reading as long as what came may be kept, writing while
- * something is queued. So a peer that has gone, which is always "ready", does not turn the loop. What is read is
+ * something is queued. So a device that has gone, which is always "ready", does not turn the loop. What is read is
  * offered to the question under way before it is told.
  */
 #include "talk/mover.h"

@@ -7,7 +7,7 @@
 
 struct resolver;
 
-/* An endpoint on its way. */
+/* An endpoint on its way; in socket.c, where connect is the system's, it is called `way`. */
 struct talk_connect {
     spile_talk *talk;
     struct loop_timer retry, deadline;
@@ -22,7 +22,7 @@ struct talk_connect {
     bool is_seqpacket;
 };
 
-/* An attempt: 1 the channel is there, 0 it is under way (connect_again or connect_done will be called), or -errno. */
+/* An attempt: 1 the channel is there, 0 it is under way (connect_done will be called), or -errno. */
 int socket_connect_unix(struct talk_connect *connect, const char *path, spile_error **ret_error);
 int socket_connect_tcp(struct talk_connect *connect, spile_error **ret_error);
 void socket_stop(struct talk_connect *connect);

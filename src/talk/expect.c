@@ -271,11 +271,10 @@ static int take(struct talk_expect *expect, const struct finding *found) {
 
 /* ------------------------------------------------------------------------------ waiting for it */
 
-static bool is_same(const struct talk_expect *kept, const spile_patterns *patterns,
+static bool is_same(const struct talk_expect *expect, const spile_patterns *patterns,
                     const spile_expect_options *options) {
-    const spile_talk *talk = kept->talk;
-    return kept->patterns == patterns && kept->options.window_bytes == options->window_bytes &&
-           kept->options.rest_ns == options->rest_ns && talk->codec.kind != CODEC_ICONV;
+    return expect->patterns == patterns && expect->options.window_bytes == options->window_bytes &&
+           expect->options.rest_ns == options->rest_ns && expect->talk->codec.kind != CODEC_ICONV;
 }
 
 static int check(const spile_talk *talk, const spile_patterns *patterns, const spile_expect_options *options) {
@@ -308,7 +307,7 @@ static int begin(spile_talk *talk, const spile_patterns *patterns, const spile_e
         result = read_begin(talk, patterns, options);
     if (result < 0)
         return result;
-    struct talk_expect *expect = TAKE_POINTER(talk->kept);
+    struct talk_expect *expect = TAKE_POINTER(talk->resumable);
     if (expect && is_same(expect, patterns, options)) {
         *ret_expect = expect;
         return 0;
@@ -321,7 +320,7 @@ static int begin(spile_talk *talk, const spile_patterns *patterns, const spile_e
 static void leave(struct talk_expect *expect, bool has_taken) {
     spile_talk *talk = expect->talk;
     if (!has_taken) {
-        talk->kept = expect;
+        talk->resumable = expect;
         return;
     }
     text_done(&talk->text);
@@ -450,7 +449,7 @@ int spile_talk_expect_cancel(spile_talk *talk, const void *user) {
 }
 
 void expect_forget(spile_talk *talk) {
-    talk->kept = expect_free(talk->kept);
+    talk->resumable = expect_free(talk->resumable);
     talk->behind.size = 0;
 }
 

@@ -19,7 +19,7 @@ struct talk_expect {
     size_t scan_count;
     size_t settled; /* with so much of the text, what is there at rest was looked at */
 
-    struct loop_timer timer; /* when to look again; or to tell its result */
+    struct loop_timer timer; /* when to look again, and to tell what was found */
     int result;
     spile_match match;
     spile_error *error;

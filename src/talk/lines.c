@@ -92,14 +92,14 @@ void lines_take(struct lines *lines, struct buffer *buffer, size_t size, bool en
         lines->swallows_lf = true;
     buffer_take(buffer, size);
     lines->taken += size;
-    lines->found_seen = 0;
+    lines->delimiter_seen = 0;
     lines_arrived(lines, buffer);
 }
 
 void lines_put_back(struct lines *lines, size_t size) {
     lines->taken -= MIN(lines->taken, (uint64_t)size);
     lines->lf_at = lines->cr_at = NONE;
-    lines->lf_seen = lines->cr_seen = lines->found_seen = 0;
+    lines->lf_seen = lines->cr_seen = lines->delimiter_seen = 0;
     lines->swallows_lf = false;
 }
 
@@ -184,7 +184,7 @@ bool lines_search(struct lines *lines, const struct buffer *buffer, const struct
     const char *data = size ? buffer_start(buffer) : "";
     /* Where every match has the same first byte, jump to it. */
     const bool jumps = unit == 1 && (delimiter->piece_count == 0 || delimiter->pieces[0] > 0);
-    size_t place = lines->found_seen > lines->taken ? (size_t)(lines->found_seen - lines->taken) : 0;
+    size_t place = lines->delimiter_seen > lines->taken ? (size_t)(lines->delimiter_seen - lines->taken) : 0;
     for (; place < size; place++) {
         if (jumps) {
             const char *next = memchr(data + place, delimiter->bytes.data[0], size - place);
@@ -202,6 +202,6 @@ bool lines_search(struct lines *lines, const struct buffer *buffer, const struct
         if (match == MATCH_BEGUN)
             break;
     }
-    lines->found_seen = lines->taken + place;
+    lines->delimiter_seen = lines->taken + place;
     return false;
 }

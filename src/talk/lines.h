@@ -13,8 +13,7 @@ struct lines {
     /* The next LF and CR at or behind the start, as far as was looked. */
     uint64_t lf_at, cr_at;     /* UINT64_MAX: none before... */
     uint64_t lf_seen, cr_seen; /* ...this place */
-    /* A delimiter that was looked for. */
-    uint64_t found_seen;
+    uint64_t delimiter_seen;   /* the delimiter that lines_search looks for does not begin before */
     bool swallows_lf; /* a CR that ended a line was the last byte there was: an LF that comes next belongs to it */
 };
 
@@ -42,6 +41,6 @@ enum match { MATCH_NO, MATCH_YES, MATCH_BEGUN /* it may still become one */ };
 /* Whether it stands at `place` of these bytes; *ret_size is how long it is there. */
 enum match delimiter_match(const struct lines *lines, const struct delimiter *delimiter, const char *data, size_t size,
                            size_t place, size_t *ret_size);
-/* The first place where it stands. Begins anew after lines_take, or lines->found_seen = 0. */
+/* The first place where it stands. Begins anew after lines_take, or lines->delimiter_seen = 0. */
 bool lines_search(struct lines *lines, const struct buffer *buffer, const struct delimiter *delimiter,
                   size_t *ret_place, size_t *ret_size);

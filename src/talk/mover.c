@@ -69,7 +69,7 @@ static ssize_t move(const struct mover *mover) {
     return result;
 }
 
-/* Never fails: so often nobody tells without being heard. */
+/* Never fails: the counter does not overflow, for nobody tells so often without being heard. */
 static void tell(const struct mover *mover) {
     (void)eventfd_write(mover->done_fd, 1);
 }

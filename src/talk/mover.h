@@ -10,8 +10,8 @@ typedef void (*mover_fn)(void *user);
 
 /* `fd` stays the caller's, and must not be nonblocking. `moved` is called inside a step. */
 int mover_start(struct mover **ret_mover, spile_loop *loop, int fd, bool writes, mover_fn moved, void *user);
-/* Ends the thread, also one that waits in a read or write. A device that lets itself not be interrupted keeps it until
- * it does. Returns NULL. */
+/* Ends the thread, also one that waits in a read or write. A device that does not let itself be interrupted keeps
+ * it until it does. Returns NULL. */
 struct mover *mover_stop(struct mover *mover);
 /* In the child of a fork, where the thread is not: closes its descriptor, and frees it later. */
 void mover_abandon(struct mover *mover);

@@ -292,7 +292,7 @@ static int read_until(spile_talk *talk, const struct delimiter *delimiter, uint6
                       size_t *ret_size, spile_error **ret_error) {
     size_t place, length;
     struct talk_wait wait = talk_wait_begin(talk, timeout_ns);
-    talk->lines.found_seen = 0;
+    talk->lines.delimiter_seen = 0;
     for (;;) {
         int result;
         if (lines_search(&talk->lines, &talk->in, delimiter, &place, &length)) {

@@ -2,7 +2,7 @@
  *
  *   talk.c      life: opening, closing, what it is
  *   endpoint.c  the text that names the other side
- *   connect.c   how it is reached: paths, FIFOs, sockets, descriptors
+ *   connect.c, socket.c   how it is reached: paths, FIFOs, descriptors; sockets
  *   loss.c      what is lost and opened again
  *   tty.c       terminals: modes, locks, serial settings
  *   child.c     child programs
@@ -121,13 +121,13 @@ struct spile_talk {
     struct talk_ask *asks; /* in turn; those that are done wait to be told */
     struct talk_ask *late; /* one whose reply did not come in time */
     struct text unasked;
-    bool awaits_prompt; /* the first one */
-    bool is_cancelling; /* no more questions */
+    bool awaits_prompt; /* the one that it begins with */
+    bool is_cancelling; /* it is closed: no more questions, and nothing more is expected */
 
     /* expecting */
-    struct talk_expect *expects; /* in turn */
-    struct talk_expect *kept;    /* one that timed out, and may go on */
-    spile_span *groups;          /* of the last match */
+    struct talk_expect *expects;   /* in turn */
+    struct talk_expect *resumable; /* one that timed out, and may go on */
+    spile_span *groups;            /* of the last match */
     struct talk_behind behind;
 
     pthread_mutex_t turn_mutex;
@@ -163,10 +163,9 @@ int talk_timed_out(const spile_talk *talk, int result, const char *what, spile_e
 /* connect.c */
 /* Begins to reach the endpoint; it ends in talk_opened or talk_fail, maybe at once. */
 int connect_start(spile_talk *talk);
-void connect_stop(spile_talk *talk);
-
 /* The same after a pause, for as long as it takes. */
 int connect_again(spile_talk *talk, uint64_t pause_ns);
+void connect_stop(spile_talk *talk);
 /* Why it is not open yet, or NULL. */
 const spile_error *connect_last(const spile_talk *talk);
 
@@ -174,8 +173,9 @@ const spile_error *connect_last(const spile_talk *talk);
 /* The device has gone, or fails: whether that is a loss, after which it is opened again. Else it is an end. */
 bool loss_begins(spile_talk *talk);
 void loss_child_exited(spile_talk *talk);
+/* A loss that has begun is an end after all. */
 void loss_stop(spile_talk *talk);
-/* The same before it is closed; -EPIPE: what was written since is lost. */
+/* The same before it is closed; -EPIPE: what was written since a loss is lost, too. */
 int loss_close(spile_talk *talk, spile_error **ret_error);
 /* Before a function looks at what has come: the next stream, once the one before it was read. */
 void loss_rejoin(spile_talk *talk);
@@ -188,7 +188,7 @@ void child_leave(spile_talk *talk);
 /* In the child of a fork: lets its descriptors go. */
 void child_abandon(spile_talk *talk);
 
-/* channel.c*/
+/* channel.c */
 int channel_begin(spile_talk *talk);
 void channel_stop(spile_talk *talk);
 /* Watches for what is wanted now. */

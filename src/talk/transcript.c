@@ -19,8 +19,8 @@ int transcript_open(struct transcript **ret_transcript, const char *path, bool i
         transcript_close(transcript);
         return result;
     }
-    lines_init(&transcript->ways[RECORD_IN].lines, &transcript->codec, SPILE_TALK_ENDS_ANY);
-    lines_init(&transcript->ways[RECORD_OUT].lines, &transcript->codec, SPILE_TALK_ENDS_ANY);
+    lines_init(&transcript->pending[RECORD_IN].lines, &transcript->codec, SPILE_TALK_ENDS_ANY);
+    lines_init(&transcript->pending[RECORD_OUT].lines, &transcript->codec, SPILE_TALK_ENDS_ANY);
     *ret_transcript = transcript;
     return 0;
 }
@@ -80,14 +80,14 @@ void transcript_flush(struct transcript *transcript) {
 
 /* ------------------------------------------------------------------------------ entries */
 
-static void add_entry(struct transcript *transcript, enum record_way direction, size_t size) {
-    struct transcript_way *way = &transcript->ways[direction];
-    record_bytes(&transcript->entries, transcript->is_json, way->since, direction, &transcript->codec,
-                 buffer_start(&way->bytes), size, &transcript->secrets);
+static void add_entry(struct transcript *transcript, enum record_way way, size_t size) {
+    struct transcript_pending *pending = &transcript->pending[way];
+    record_bytes(&transcript->entries, transcript->is_json, pending->since, way, &transcript->codec,
+                 buffer_start(&pending->bytes), size, &transcript->secrets);
     transcript->entry_count++;
-    buffer_take(&way->bytes, size);
-    way->lines.taken += size;
-    buffer_trim(&way->bytes);
+    buffer_take(&pending->bytes, size);
+    pending->lines.taken += size;
+    buffer_trim(&pending->bytes);
     if (transcript->entries.size > ENTRIES_MAX)
         transcript_flush(transcript);
 }
@@ -103,40 +103,40 @@ static bool is_echo_begun(struct transcript *transcript, const struct buffer *by
 }
 
 /* Notes what there is of a line: nothing more of it is waited for. */
-static void add_rest(struct transcript *transcript, enum record_way direction) {
-    const struct buffer *bytes = &transcript->ways[direction].bytes;
+static void add_rest(struct transcript *transcript, enum record_way way) {
+    const struct buffer *bytes = &transcript->pending[way].bytes;
     if (buffer_size(bytes) > 0 && !is_echo_begun(transcript, bytes))
-        add_entry(transcript, direction, buffer_size(bytes));
+        add_entry(transcript, way, buffer_size(bytes));
 }
 
-static void add_lines(struct transcript *transcript, enum record_way direction) {
-    struct transcript_way *way = &transcript->ways[direction];
+static void add_lines(struct transcript *transcript, enum record_way way) {
+    struct transcript_pending *pending = &transcript->pending[way];
     size_t size, end_size;
-    while (lines_find(&way->lines, &way->bytes, &size, &end_size)) {
+    while (lines_find(&pending->lines, &pending->bytes, &size, &end_size)) {
         const size_t whole = size + end_size, unit = transcript->codec.unit;
-        const char *end = buffer_start(&way->bytes) + size;
+        const char *end = buffer_start(&pending->bytes) + size;
         /* An LF may follow it. */
-        if (whole == buffer_size(&way->bytes) && memcmp(end, transcript->codec.cr, unit) == 0 && end_size == unit)
+        if (whole == buffer_size(&pending->bytes) && memcmp(end, transcript->codec.cr, unit) == 0 && end_size == unit)
             break;
-        add_entry(transcript, direction, whole);
-        transcript->is_fresh &= direction != RECORD_IN;
+        add_entry(transcript, way, whole);
+        transcript->is_fresh &= way != RECORD_IN;
     }
-    if (buffer_size(&way->bytes) > PIECE_MAX && !is_echo_begun(transcript, &way->bytes))
-        add_entry(transcript, direction, buffer_size(&way->bytes));
+    if (buffer_size(&pending->bytes) > PIECE_MAX && !is_echo_begun(transcript, &pending->bytes))
+        add_entry(transcript, way, buffer_size(&pending->bytes));
 }
 
-static void add_bytes(struct transcript *transcript, enum record_way direction, const void *data, size_t size) {
-    struct transcript_way *way = &transcript->ways[direction];
+static void add_bytes(struct transcript *transcript, enum record_way way, const void *data, size_t size) {
+    struct transcript_pending *pending = &transcript->pending[way];
     if (size == 0)
         return;
-    if (buffer_size(&way->bytes) == 0)
-        way->since = now();
-    if (buffer_add(&way->bytes, data, size) < 0) {
+    if (buffer_size(&pending->bytes) == 0)
+        pending->since = now();
+    if (buffer_add(&pending->bytes, data, size) < 0) {
         transcript->entries.failed = true;
         transcript->entry_count++;
         return;
     }
-    add_lines(transcript, direction);
+    add_lines(transcript, way);
 }
 
 void transcript_event(struct transcript *transcript, const char *event, const char *detail) {
@@ -233,7 +233,7 @@ void transcript_bytes(struct transcript *transcript, enum record_way way, const 
 void transcript_settle(struct transcript *transcript) {
     if (!transcript || transcript->fd < 0)
         return;
-    struct transcript_way *in = &transcript->ways[RECORD_IN];
+    struct transcript_pending *in = &transcript->pending[RECORD_IN];
     if (buffer_size(&in->bytes) > 0 && is_echo_begun(transcript, &in->bytes)) {
         buffer_take(&in->bytes, buffer_size(&in->bytes));
         record_event(&transcript->entries, transcript->is_json, in->since, "masked", "");
@@ -246,8 +246,8 @@ void transcript_settle(struct transcript *transcript) {
 
 static void free_all(struct transcript *transcript) {
     fd_close(transcript->fd);
-    for (size_t i = 0; i < ARRAY_SIZE(transcript->ways); i++)
-        buffer_done(&transcript->ways[i].bytes);
+    for (size_t i = 0; i < ARRAY_SIZE(transcript->pending); i++)
+        buffer_done(&transcript->pending[i].bytes);
     codec_done(&transcript->codec);
     text_done(&transcript->entries);
     secrets_done(&transcript->secrets);

@@ -9,18 +9,19 @@
 #include "talk/lines.h"
 #include "talk/record.h"
 
-struct transcript_way {
+/* What went one way and makes no whole line yet. */
+struct transcript_pending {
     struct lines lines;
-    struct buffer bytes;   /* of a line that is not whole yet */
+    struct buffer bytes;
     struct timespec since; /* its first byte */
 };
 
 struct transcript {
     int fd;
     bool is_json;
-    struct codec codec; /* strict */
-    struct transcript_way ways[2];
-    struct text entries; /* to be written */
+    struct codec codec;                   /* strict */
+    struct transcript_pending pending[2]; /* of each enum record_way */
+    struct text entries;                  /* to be written */
     uint64_t entry_count;
     /* a hole */
     uint64_t missing, all_missing; /* entries: in this one, and ever */
