@@ -48,6 +48,14 @@ def test_steps_in_order(talk):
                "--send", "uptime"), b"login: Password: \nwelcome, ada\n$ said uptime\n")
 
 
+def test_expressions_are_of_lines(talk):
+    """^ and $ stand at each line's ends, however it is said; what has come by the end is printed."""
+    lines = "pipe: printf 'a\\nb/c\\nd\\n'"
+    check(talk("--expect", "^b/c$", endpoint=lines), b"a\nb/c")
+    check(talk("--fail", "^b/c$", "--expect", "d", endpoint=lines), b"a\nb/c\nd\n", 1)
+    check(talk(script="expect /^b\\/c$/ exit 2", endpoint=lines), b"a\nb/c\nd\n", 2)
+
+
 def test_secrets(talk, tmp_path):
     (tmp_path / "secret").write_text("lovelace\nnot this\n")
     log = tmp_path / "log"

@@ -129,7 +129,7 @@ def test_a_password_is_not_shown_nor_kept(sit, tmp_path):
     screen.type("x\x03")
     screen.wait_raw("secret was not said")
     screen.wait("word: again:")
-    screen.type("qwxrty\x7f\x7f\x7f\x7fertz\r")
+    screen.type("much\x15qwxrtä\x7f\x7f\x7f\x7fertz\r")
     screen.wait("6", "more:")
     screen.type("end\r")
     screen.wait("end", "")
@@ -166,6 +166,11 @@ def test_history(sit, tmp_path):
     path.write_text("".join(f"{i}\n" for i in range(2500)))
     screen = sit("pipe: cat", "--history", str(path))
     assert path.read_text().splitlines() == [str(i) for i in range(1500, 2500)]
+    screen = sit("pipe: cat", XDG_STATE_HOME=f"{tmp_path}/state")
+    screen.type("kept\r")
+    screen.wait("kept", "kept", "")
+    assert (tmp_path / "state" / "spile" / "talk_history").read_text() == "kept\n"
+    assert (tmp_path / "state").stat().st_mode & 0o777 == 0o700
     screen = sit("pipe: cat", "--history", "/proc/none")
     screen.type("x\r")
     screen.wait_raw("lines are not kept in '/proc/none'")
@@ -182,9 +187,49 @@ def test_keys_of_a_terminal(sit):
         screen.wait_raw(said + "\r\n")
     screen.type("on\r")
     assert screen.wait_end() == 0
-    screen = sit("pipe: cat")
-    screen.type("\x03")
-    assert screen.wait_end() == 130
+    for key in "\x03\x1c":
+        screen = sit("pipe: cat")
+        screen.type(key)
+        assert screen.wait_end() == 130
+
+
+def test_echo(sit, door):
+    """What a program's terminal, or the program itself, shows again is left out; of anything else only where that is said."""
+    path, other = door
+    screen = sit("--echo", "keep", "pty: sed -u s/x/y/")
+    screen.type("x\r")
+    screen.wait("x", "x", "y", "")
+    screen = sit("--echo", "drop", path)
+    screen.type("AT\r")
+    assert os.read(other, 10) == b"AT\n"
+    os.write(other, b"AT\r\nOK\r\nAT\r\n")
+    screen.wait("AT", "OK", "AT", "")
+    screen = sit("pty: python3 -c " + shlex.quote(
+        "import os, tty\ntty.setraw(0)\nos.write(1, b'ready\\r\\n')\nos.read(0, 9)\nos.write(1, b'one\\r\\ntwo\\r\\n')\n"
+        "os.read(0, 9)\nos.write(1, b'no echo\\r\\nthree\\r\\n')\nos.read(0, 9)"))
+    screen.wait("ready", "")
+    screen.type("one\r")
+    screen.wait("one", "two", "")
+    screen.type("three\r")
+    screen.wait("one", "two", "three", "no echo", "three", "")
+
+
+def test_what_never_ends_is_no_prompt(sit, door):
+    path, other = door
+    screen = sit(path)
+    os.write(other, b"x" * 3000 + b"end")
+    screen.wait_raw("xend")
+
+
+def test_what_is_typed_faster_than_it_goes_waits(sit):
+    screen = sit("--raw", "pipe: sleep 1000", "--eol", "lf")
+    os.set_blocking(screen.master, False)
+    taken = 0
+    while taken < 1 << 20 and select.select([], [screen.master], [], 1)[1]:
+        taken += os.write(screen.master, b"x" * 1024)
+    assert taken < 1 << 20
+    screen.process.terminate()
+    assert screen.wait_end() == -signal.SIGTERM
 
 
 def test_menu(sit, door):
@@ -241,6 +286,15 @@ def test_raw(sit, door):
     while not received.endswith("ä".encode()):
         received += os.read(other, 10)
     assert received == b"\x1d\xc3\xa4"
+    for part in "ä".encode():
+        os.write(other, b"?")
+        screen.wait_raw("\\?$")
+        screen.raw = b""
+        screen.type(bytes([part]))
+    received = b""
+    while len(received) < 2:
+        received += os.read(other, 10)
+    assert received == "ä".encode()
     screen.wait_raw("ä$")
     screen.type("\x1dq")
     assert screen.wait_end() == 0
@@ -257,6 +311,8 @@ def test_raw_program(sit):
     screen.type("z")
     screen.wait_raw("\nz")
     assert screen.wait_end() == 0
+    screen = sit("--raw", "--env", "TERM=vt52", "pty: sh -c 'echo $TERM'", expect="")
+    screen.wait_raw("vt52\r\n")
 
 
 def test_resize(sit):
@@ -311,6 +367,19 @@ def test_a_signal_leaves_the_terminal_as_it_was(sit, words, number):
     assert screen.wait_end() == -number
 
 
+def test_a_terminal_that_another_has_set_is_left_to_it(sit):
+    screen = sit("pipe: cat")
+    guard = os.pidfd_open(guard_of(screen.process))
+    modes = termios.tcgetattr(screen.slave)
+    modes[1] &= ~termios.OPOST
+    termios.tcsetattr(screen.slave, termios.TCSANOW, modes)
+    modes = termios.tcgetattr(screen.slave)
+    screen.process.kill()
+    select.select([guard], [], [])
+    os.close(guard)
+    assert termios.tcgetattr(screen.slave) == modes
+
+
 def guard_of(process):
     """The process that sets the terminal back; it has its name once it has let go of all else."""
     wait = threading.Event()
@@ -363,6 +432,7 @@ def test_stop_and_continue(sit, build):
     (["--escape", "^^^", "pipe: cat"], 125, "'^^^' is no key"),
     (["--color", "blue", "pipe: cat"], 125, "auto, always or never"),
     (["/dev/tty"], 125, "is the terminal at which you type"),
+    (["/proc/self/fd/0"], 125, "is the terminal at which you type"),
     (["pipe: /no/such/program"], 125, "was not found"),
     (["-t", "50ms", "pipe: cat"], 124, "did not end in time"),
 ])
@@ -370,6 +440,12 @@ def test_refused(sit, words, status, message):
     screen = sit(*words, expect="")
     assert screen.wait_end() == status
     assert message in "\n".join(screen.show())
+
+
+def test_ones_own_terminal_is_refused_where_it_controls_nobody(sit, build):
+    screen = sit(program=["setsid", "--wait", build / "cli" / "spile", "talk", "/proc/self/fd/0"])
+    assert screen.wait_end() == 125
+    assert "is the terminal at which you type" in "\n".join(screen.show())
 
 
 def test_raw_in_a_pipeline(build):
