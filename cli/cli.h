@@ -70,6 +70,13 @@ struct option {
     /* NULL where the value is fine, else what is wrong with it */
     const char *(*apply)(void *user, const char *value);
 };
+/* A flag's function, which sets a member of the struct that is the parser's `user`. */
+#define FLAG_OPTION(function, type, member)                      \
+    static const char *function(void *user, const char *value) { \
+        (void)value;                                             \
+        ((type *)user)->member = true;                           \
+        return NULL;                                             \
+    }
 struct option_list {
     const struct option *items;
     size_t count;

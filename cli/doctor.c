@@ -71,17 +71,8 @@ static const char *apply_containment(void *user, const char *value) {
     return allocate_format("there is no containment '%s': auto, namespace, reaper, none", value);
 }
 
-static const char *apply_json(void *user, const char *value) {
-    (void)value;
-    ((struct doctor *)user)->json = true;
-    return NULL;
-}
-
-static const char *apply_help(void *user, const char *value) {
-    (void)value;
-    ((struct doctor *)user)->help = true;
-    return NULL;
-}
+FLAG_OPTION(apply_json, struct doctor, json)
+FLAG_OPTION(apply_help, struct doctor, help)
 
 static const char *refuse_operand(void *user, const char *word) {
     (void)user;

@@ -168,18 +168,12 @@ static const char *apply_json(void *user, const char *value) {
     return NULL;
 }
 
-#define FLAG_OPTION(function, field)                             \
-    static const char *function(void *user, const char *value) { \
-        (void)value;                                             \
-        ((struct run *)user)->field = true;                      \
-        return NULL;                                             \
-    }
-FLAG_OPTION(apply_force, force)
-FLAG_OPTION(apply_keep_going, keep_going)
-FLAG_OPTION(apply_trace, trace)
-FLAG_OPTION(apply_dry_run, dry_run)
-FLAG_OPTION(apply_dot, dot)
-FLAG_OPTION(apply_help, help)
+FLAG_OPTION(apply_force, struct run, force)
+FLAG_OPTION(apply_keep_going, struct run, keep_going)
+FLAG_OPTION(apply_trace, struct run, trace)
+FLAG_OPTION(apply_dry_run, struct run, dry_run)
+FLAG_OPTION(apply_dot, struct run, dot)
+FLAG_OPTION(apply_help, struct run, help)
 
 static const struct option options[] = {
     {'i', "input", OPTION_VALUE, apply_input},

@@ -52,26 +52,19 @@ static const char *apply_ends(void *user, const char *value) {
     return choose_ends(user, value);
 }
 
-#define FLAG_OPTION(function, place)                             \
-    static const char *function(void *user, const char *value) { \
-        struct talk_command *command = user;                     \
-        (void)value;                                             \
-        command->place = true;                                   \
-        return NULL;                                             \
-    }
-FLAG_OPTION(apply_help, help)
-FLAG_OPTION(apply_cooked, options.cooked)
-FLAG_OPTION(apply_no_lock, options.unlocked)
-FLAG_OPTION(apply_message, options.message)
-FLAG_OPTION(apply_reconnect, options.reconnect)
-FLAG_OPTION(apply_no_hupcl, options.no_hangup)
-FLAG_OPTION(apply_terminal_echo, options.terminal_echo)
-FLAG_OPTION(apply_raw, raw)
-FLAG_OPTION(apply_timestamps, timestamps)
-FLAG_OPTION(apply_local_echo, local_echo)
-FLAG_OPTION(apply_no_history, no_history)
-FLAG_OPTION(apply_skip_empty, ask.skip_empty)
-FLAG_OPTION(apply_secret, ask.is_secret)
+FLAG_OPTION(apply_help, struct talk_command, help)
+FLAG_OPTION(apply_cooked, struct talk_command, options.cooked)
+FLAG_OPTION(apply_no_lock, struct talk_command, options.unlocked)
+FLAG_OPTION(apply_message, struct talk_command, options.message)
+FLAG_OPTION(apply_reconnect, struct talk_command, options.reconnect)
+FLAG_OPTION(apply_no_hupcl, struct talk_command, options.no_hangup)
+FLAG_OPTION(apply_terminal_echo, struct talk_command, options.terminal_echo)
+FLAG_OPTION(apply_raw, struct talk_command, raw)
+FLAG_OPTION(apply_timestamps, struct talk_command, timestamps)
+FLAG_OPTION(apply_local_echo, struct talk_command, local_echo)
+FLAG_OPTION(apply_no_history, struct talk_command, no_history)
+FLAG_OPTION(apply_skip_empty, struct talk_command, ask.skip_empty)
+FLAG_OPTION(apply_secret, struct talk_command, ask.is_secret)
 
 #define TEXT_OPTION(function, place)                             \
     static const char *function(void *user, const char *value) { \

@@ -1,6 +1,6 @@
 /* What holds for any bytes from any device: cut into pieces in any way they give the same lines and the same text,
- * which is well-formed; and any text is an endpoint, or refused with a reason. Built as a libFuzzer harness
- * (-DFUZZ_HARNESS), and into test_talk_text, which replays corpus/talk.
+ * which is well-formed; and any text is an endpoint, or refused with a reason. Built as a libFuzzer harness,
+ * which calls fuzz_one by another name, and into test_talk_text, which replays corpus/talk.
  *
  * The first four bytes choose: encoding, policy, line ends, how it is cut.
  */
@@ -153,10 +153,3 @@ int fuzz_one(const uint8_t *data, size_t size) {
     try_endpoint((const char *)data, size);
     return 0;
 }
-
-#ifdef FUZZ_HARNESS
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    return fuzz_one(data, size);
-}
-#endif

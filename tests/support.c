@@ -244,14 +244,18 @@ mode_t mode_of(const char *path) {
 
 /* ------------------------------------------------------------------------------------------------ leftovers */
 
-size_t open_fds(void) {
+size_t entries_in(const char *path) {
     size_t count = 0;
-    DIR *directory = opendir("/proc/self/fd");
+    DIR *directory = opendir(path);
     ck_assert_ptr_nonnull(directory);
     while (readdir(directory))
         count++;
     closedir(directory);
-    return count - 3; /* "." and "..", and the descriptor of the directory */
+    return count - 2; /* "." and ".." */
+}
+
+size_t open_fds(void) {
+    return entries_in("/proc/self/fd") - 1; /* that of the directory */
 }
 
 static bool is_marked(const char *pid, const char *mark) {

@@ -56,6 +56,8 @@ mode_t mode_of(const char *path);
 
 /* ------------------------------------------------------------------------------------------------ leftovers */
 
+/* Of a directory, without "." and "..". */
+size_t entries_in(const char *path);
 size_t open_fds(void);
 /* Processes that were started by this test program's calls and still are. */
 size_t own_processes(void);

@@ -1,22 +1,10 @@
 /* Outputs that go to paths of the host, and that what failed delivers nothing. */
 #include "support.h"
 
-#include <dirent.h>
-
 static spile_result *to_path(const char *path, unsigned flags, spile_error_kind kind, const char *part) {
     spile_call *call = CALL("printf new >{out}");
     ck_assert_int_eq(spile_call_output_path(call, "out", path, flags), 0);
     return part ? run_badly(call, kind, part) : run_well(call);
-}
-
-static size_t entries(const char *path) {
-    size_t count = 0;
-    DIR *directory = opendir(path);
-    ck_assert_ptr_nonnull(directory);
-    while (readdir(directory))
-        count++;
-    closedir(directory);
-    return count - 2;
 }
 
 START_TEST(replaced_files) {
@@ -32,7 +20,7 @@ START_TEST(replaced_files) {
     char text[4] = "";
     ck_assert_int_eq(read(fd, text, 3), 3);
     ck_assert_str_eq(text, "old"); /* whoever has it open still has the old one */
-    ck_assert_uint_eq(entries(scratch()), 2);
+    ck_assert_uint_eq(entries_in(scratch()), 2);
 }
 END_TEST
 
@@ -124,7 +112,7 @@ START_TEST(failure_delivers_nothing) {
     ck_assert_int_eq(spile_call_output_fd(call, "b", ends[1]), 0);
     spile_result_free(run_badly(call, SPILE_ERROR_OUTPUT, "'b' failed: Broken pipe"));
     check_text(in_scratch("old"), "old");
-    ck_assert_uint_eq(entries(scratch()), 1);
+    ck_assert_uint_eq(entries_in(scratch()), 1);
     close(ends[1]);
 }
 END_TEST

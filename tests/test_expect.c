@@ -148,6 +148,12 @@ START_TEST(nothing_is_copied) {
 }
 END_TEST
 
+/* Free it. */
+static char *repeated(char character, size_t count) {
+    char *text = memory_zero(1, count + 1);
+    return memset(text, character, count);
+}
+
 /* What was left for later, since much would have been looked at again, is found where it became complete. */
 START_TEST(left_for_later) {
     enum { MUCH = 40000 };
@@ -155,8 +161,7 @@ START_TEST(left_for_later) {
     spile_talk *talk = talk_with_socket(TALK_OPTIONS(.keep_limit_bytes = _i == 2 ? MUCH + 4 : 0), &peer);
     spile_patterns *patterns = PATTERNS(REGEX("x[^A]*A"), REGEX("B\\."));
     const spile_expect_options *options = EXPECT_OPTIONS(.rest_ns = UINT64_MAX);
-    char *much = memory_zero(1, MUCH + 1);
-    memset(much, 'x', MUCH);
+    char *much = repeated('x', MUCH);
     peer_write(peer, much);
     do /* until all of it was looked at */
         ck_assert_int_eq(spile_talk_expect(talk, patterns, options, 0, NULL, NULL), -EAGAIN);
@@ -175,8 +180,7 @@ START_TEST(deep) {
     enum { MUCH = 100000 };
     int peer;
     spile_talk *talk = talk_with_socket(TALK_OPTIONS(), &peer);
-    char *much = memory_zero(1, MUCH + 1);
-    memset(much, 'x', MUCH);
+    char *much = repeated('x', MUCH);
     peer_write(peer, much);
     peer_write(peer, "A.");
     spile_patterns *patterns = PATTERNS(REGEX("(?:(x)|y)+A"));
@@ -296,8 +300,7 @@ END_TEST
 START_TEST(limits_are_told) {
     int peer;
     spile_talk *talk = talk_with_socket(TALK_OPTIONS(.keep_limit_bytes = 1000), &peer);
-    char *much = memory_zero(1, 1001);
-    memset(much, 'a', 1000);
+    char *much = repeated('a', 1000);
     peer_write(peer, much);
     check_failure(talk, PATTERNS(LITERAL("b")), NULL, LONG_NS, EMSGSIZE, SPILE_ERROR_LIMIT, "1000 bytes without");
     check_match(talk, PATTERNS(LITERAL(much)), 0, "", much); /* nothing was lost */
@@ -331,8 +334,7 @@ START_TEST(window) {
     /* What outgrows it over and over is an error: there is no end of that. */
     spile_patterns_free(patterns);
     enum { MUCH = 512 << 10 };
-    char *much = memory_zero(1, MUCH + 1);
-    memset(much, 'a', MUCH);
+    char *much = repeated('a', MUCH);
     pid_t child = fork();
     if (child == 0) {
         peer_write(peer, much);

@@ -368,15 +368,6 @@ END_TEST
 /* ------------------------------------------------------------------------------------------------ many, forks, kills
  */
 
-static size_t entries(const char *path) {
-    DIR *directory = opendir(path);
-    size_t count = 0;
-    for (const struct dirent *entry; (entry = readdir(directory));)
-        count += strncmp(entry->d_name, ".", 1) != 0;
-    closedir(directory);
-    return count;
-}
-
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define IS_SANITIZED
 #elif defined(__has_feature)
@@ -413,14 +404,14 @@ static void one_of_many(void) {
 START_TEST(many) {
     for (int i = 0; i < 20; i++)
         one_of_many();
-    size_t fds = open_fds(), threads = entries("/proc/self/task"), directories = entries("/dev/shm"),
+    size_t fds = open_fds(), threads = entries_in("/proc/self/task"), directories = entries_in("/dev/shm"),
            pages = resident_pages();
     for (int i = 0; i < 500; i++)
         one_of_many();
     ck_assert_uint_eq(open_fds(), fds);
-    ck_assert_uint_eq(entries("/proc/self/task"), threads);
-    ck_assert_uint_le(entries("/dev/shm"), directories + 8); /* others use it too */
-#ifndef IS_SANITIZED                                         /* which keeps what was freed */
+    ck_assert_uint_eq(entries_in("/proc/self/task"), threads);
+    ck_assert_uint_le(entries_in("/dev/shm"), directories + 8); /* others use it too */
+#ifndef IS_SANITIZED                                            /* which keeps what was freed */
     ck_assert_uint_le(resident_pages(), pages + 1024);
 #else
     (void)pages;

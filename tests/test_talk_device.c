@@ -3,18 +3,11 @@
 #include "talk/mover.h"
 #include "talk_support.h"
 
-#include <dirent.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
 
 static size_t threads(void) {
-    size_t count = 0;
-    DIR *tasks = opendir("/proc/self/task");
-    ck_assert_ptr_nonnull(tasks);
-    while (readdir(tasks))
-        count++;
-    closedir(tasks);
-    return count;
+    return entries_in("/proc/self/task");
 }
 
 static void *tell_id(void *argument) {
