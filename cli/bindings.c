@@ -216,6 +216,13 @@ static int add_bound_output(struct run *run, const struct binding *binding, ssiz
     return 0;
 }
 
+bool output_takes_standard_output(const struct run *run) {
+    for (size_t i = 0; i < run->outputs.count; i++)
+        if (!run->outputs.items[i].path && run->outputs.items[i].fd == 1)
+            return true;
+    return false;
+}
+
 static void add_default_output(struct run *run, const spile_file_info *info, ssize_t file) {
     *LIST_ADD(run->outputs) = (struct tie){
         .name = info->name, .path = info->is_pattern ? "." : info->name, .fd = -1, .file = file};

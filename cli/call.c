@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -139,11 +138,8 @@ static int ask_outputs(struct run *run, spile_call *call) {
 /* Where an output or the report goes to standard output it goes there alone: what programs print goes to standard
  * error. */
 static int part_standard_output(struct run *run) {
-    bool is_taken = run->report_wanted && run->report_fd == 1;
-    for (size_t i = 0; i < run->outputs.count; i++)
-        is_taken |= !run->outputs.items[i].path && run->outputs.items[i].fd == 1;
     run->out_fd = 1;
-    if (!is_taken)
+    if (!(run->report_wanted && run->report_fd == 1) && !output_takes_standard_output(run))
         return 0;
     int fd = fcntl(1, F_DUPFD_CLOEXEC, 3);
     if (fd < 0 || dup2(2, 1) < 0)
@@ -202,13 +198,6 @@ static int make_call(struct run *run, spile_call **ret_call) {
 
 /* ------------------------------------------------------------------------------------------------------ outcome */
 
-static bool takes_standard_output(const struct run *run, int fd) {
-    for (size_t i = 0; i < run->outputs.count; i++)
-        if (!run->outputs.items[i].path && run->outputs.items[i].fd == fd)
-            return true;
-    return false;
-}
-
 /* Whether the program's standard output was the command's own. */
 static bool program_prints(const struct run *run, size_t program) {
     spile_program_info info = {.size = sizeof(info)};
@@ -226,7 +215,7 @@ static bool reader_left(const struct run *run, const spile_error *error) {
     spile_program_result program = {.size = sizeof(program)};
     int index = spile_error_get_program(error);
     if (spile_error_get_kind(error) == SPILE_ERROR_OUTPUT)
-        return spile_error_get_errno(error) == EPIPE && takes_standard_output(run, 1);
+        return spile_error_get_errno(error) == EPIPE && output_takes_standard_output(run);
     return spile_error_get_kind(error) == SPILE_ERROR_PROGRAM && index >= 0 &&
            spile_result_program(run->result, (size_t)index, &program) >= 0 && program.signal == SIGPIPE &&
            program_prints(run, (size_t)index);

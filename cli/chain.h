@@ -41,7 +41,7 @@ struct chain {
     bool goes_on;                      /* --go-on */
 };
 
-/* The options, as talk_options.c wants them: `user` is the chain; NULL, or a complaint. */
+/* The options, one each; NULL, or a complaint. */
 const char *chain_expect(struct chain *chain, const char *expression);
 const char *chain_expect_text(struct chain *chain, const char *text);
 const char *chain_fail(struct chain *chain, const char *expression);

@@ -19,6 +19,7 @@ enum { EXIT_OWN_ERROR = 125, EXIT_BY_SIGNAL = 128 };
 /* memory.c: never NULL; ends the process where there is none. Zeroed. */
 void *allocate(size_t size);
 char *allocate_format(const char *format, ...) PRINTF_LIKE(1, 2);
+char *allocate_format_of(const char *format, va_list arguments) PRINTF_LIKE(1, 0);
 char *allocate_copy(const char *bytes, size_t size); /* NUL-terminated */
 
 /* A list: LIST_OF(int) numbers = {0}; *LIST_ADD(numbers) = 7; */
@@ -41,6 +42,9 @@ void builder_puts(struct builder *text, const char *string);
 void builder_printf(struct builder *text, const char *format, ...) PRINTF_LIKE(2, 3);
 /* The bytes as valid UTF-8: each byte that is not part of a character becomes U+FFFD. */
 const char *utf8_clean(const char *bytes, size_t size, size_t *ret_size);
+
+/* How many bytes at the end are only the begin of a character. */
+size_t utf8_begun(const char *bytes, size_t size);
 
 /* output.c */
 /* Opens the null device where a standard stream was closed, so that no file takes its number. Call it first. */
@@ -94,7 +98,7 @@ const char *options_parse(const struct option_parser *parser, char **words, size
 /* The options of each command. */
 struct option_list run_option_list(void), talk_option_list(bool is_ask), doctor_option_list(void);
 
-/* number.c: "1.5s", "64M", "0,1-3"; false where it is none. */
+/* number.c: "1.5s", "64M", "3"; false where it is none. */
 bool parse_duration(const char *text, uint64_t *ret_ns);
 bool parse_size(const char *text, uint64_t *ret_bytes);
 bool parse_count(const char *text, unsigned long maximum, unsigned long *ret_count);

@@ -2,8 +2,7 @@
  * ask it, so that what is known of options, of their values and of the names in templates is known once.
  *
  * What a word that is begun can't be completed to is left out, and nothing is ever complained about. A candidate that
- * goes on ends in
- * '=', ':', ',' or '/'. Nothing is opened but directories.
+ * goes on ends in '=', ':', ',' or '/'. Nothing is opened but directories.
  */
 #include "cli.h"
 

@@ -33,16 +33,6 @@ static void join(struct builder *text, const char *piece) {
     builder_puts(text, piece);
 }
 
-/* Whether another program changes the file after this one made it. */
-static bool is_last_maker(const spile_plan *plan, size_t program, size_t file) {
-    spile_use_info use = {.size = sizeof(use)};
-    size_t last = 0;
-    for (size_t i = 0; spile_plan_use(plan, i, &use) >= 0; i++)
-        if (use.file == file && use.role != SPILE_READ)
-            last = use.program;
-    return last == program;
-}
-
 static const char *sources(const struct run *run, const spile_use_info *use, const spile_file_info *file) {
     struct builder text = {0};
     if (use->producer >= 0)
@@ -66,7 +56,8 @@ static const char *sinks(const struct run *run, const spile_use_info *made, cons
             names_meet(file, &other))
             join(&text, allocate_format("program %zu", use.program + 1));
     for (size_t i = 0; i < run->outputs.count; i++)
-        if (run->outputs.items[i].file == (ssize_t)made->file && is_last_maker(run->plan, made->program, made->file))
+        if (run->outputs.items[i].file == (ssize_t)made->file &&
+            plan_last_maker(run->plan, made->file) == (int)made->program)
             join(&text, place_name(&run->outputs.items[i], false));
     return text.size > 0 ? text.data : "nobody";
 }
@@ -198,7 +189,7 @@ static void dot_outputs(const struct run *run, struct builder *out) {
         builder_printf(out, "  o%zu [label=%s];\n", i + 1, node_label(output, false));
         for (size_t j = 0; spile_plan_use(run->plan, j, &use) >= 0; j++)
             if (output->file == (ssize_t)use.file && use.role != SPILE_READ &&
-                is_last_maker(run->plan, use.program, use.file))
+                plan_last_maker(run->plan, use.file) == (int)use.program)
                 builder_printf(out, "  p%zu -> o%zu;\n", use.program + 1, i + 1);
     }
 }

@@ -220,17 +220,15 @@ static void take_signal(struct interactive *interactive) {
 
 /* ------------------------------------------------------------------------------ waiting */
 
-/* In poll's milliseconds. */
+/* How long nothing may happen. */
 static int patience_ms(const struct interactive *interactive) {
-    const uint64_t silence_ns = interactive->silence_ns, now = talk_now_ns();
+    const uint64_t silence_ns = interactive->silence_ns;
     uint64_t until = interactive->until_ns;
     if (interactive->has_ended && silence_ns && interactive->heard_ns + silence_ns < until)
         until = interactive->heard_ns + silence_ns;
     if (talk_info(interactive->talk).bytes_kept > 0)
         return 0;
-    if (until == UINT64_MAX)
-        return -1;
-    return until > now ? (int)((until - now) / 1000000 < 86400000 ? (until - now) / 1000000 + 1 : 86400000) : 0;
+    return talk_poll_ms(until);
 }
 
 static void check_time(struct interactive *interactive) {

@@ -338,7 +338,7 @@ static bool is_secret(struct interactive *interactive) {
            (info.pid && info.is_terminal && info.is_line_mode && !info.is_echoing && is_line_empty());
 }
 
-/* The key, or what is left of it once others have had their turn: -1. */
+/* NO_KEY: it is over; 0: a key that another has taken. */
 static int next_key(struct interactive *interactive) {
     int key = interactive_key(interactive);
     if (key == NO_KEY)

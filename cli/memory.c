@@ -47,7 +47,7 @@ char *allocate_copy(const char *bytes, size_t size) {
 }
 
 /* Takes the arguments twice: to measure, and to write. */
-PRINTF_LIKE(1, 0) static char *formatted(const char *format, va_list arguments, size_t *ret_size) {
+char *allocate_format_of(const char *format, va_list arguments) {
     va_list again;
     va_copy(again, arguments);
     int size = vsnprintf(NULL, 0, format, again);
@@ -56,15 +56,13 @@ PRINTF_LIKE(1, 0) static char *formatted(const char *format, va_list arguments, 
         no_memory();
     char *text = allocate((size_t)size + 1);
     vsnprintf(text, (size_t)size + 1, format, arguments);
-    *ret_size = (size_t)size;
     return text;
 }
 
 char *allocate_format(const char *format, ...) {
-    size_t size;
     va_list arguments;
     va_start(arguments, format);
-    char *text = formatted(format, arguments, &size);
+    char *text = allocate_format_of(format, arguments);
     va_end(arguments);
     return text;
 }
@@ -100,12 +98,10 @@ void builder_puts(struct builder *text, const char *string) {
 }
 
 void builder_printf(struct builder *text, const char *format, ...) {
-    size_t size;
     va_list arguments;
     va_start(arguments, format);
-    const char *piece = formatted(format, arguments, &size);
+    builder_puts(text, allocate_format_of(format, arguments));
     va_end(arguments);
-    builder_add(text, piece, size);
 }
 
 /* The length of the character that begins at `bytes`, or 0 where none does (overlong forms and surrogates are none). */
@@ -142,4 +138,15 @@ const char *utf8_clean(const char *bytes, size_t size, size_t *ret_size) {
     if (ret_size)
         *ret_size = text.size;
     return text.data;
+}
+
+size_t utf8_begun(const char *bytes, size_t size) {
+    for (size_t back = 1; back <= 3 && back <= size; back++) {
+        unsigned char byte = (unsigned char)bytes[size - back];
+        if (byte >= 0xc0)
+            return back < (byte >= 0xf0 ? 4u : byte >= 0xe0 ? 3u : 2u) ? back : 0;
+        if (byte < 0x80)
+            return 0;
+    }
+    return 0;
 }

@@ -24,10 +24,7 @@ static void quit(struct interactive *interactive) {
 
 static void send_break(struct interactive *interactive) {
     int result = spile_talk_break(interactive->talk, 0);
-    interactive_note(interactive, "%s",
-                     result == 0  ? "a break was sent"
-                     : result < 0 ? "only a serial port has a break"
-                                  : "");
+    interactive_note(interactive, "%s", result < 0 ? "only a serial port has a break" : "a break was sent");
 }
 
 static void ask_secret(struct interactive *interactive) {

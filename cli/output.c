@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -58,20 +57,8 @@ int out_write(const char *data, size_t size) {
 void complain(const char *format, ...) {
     struct builder text = {0};
     va_list arguments;
-    char small[512];
     va_start(arguments, format);
-    int size = vsnprintf(small, sizeof(small), format, arguments);
+    builder_printf(&text, "spile: %s\n", allocate_format_of(format, arguments));
     va_end(arguments);
-    builder_puts(&text, "spile: ");
-    if (size >= (int)sizeof(small)) {
-        char *large = allocate((size_t)size + 1);
-        va_start(arguments, format);
-        vsnprintf(large, (size_t)size + 1, format, arguments);
-        va_end(arguments);
-        builder_puts(&text, large);
-    } else if (size >= 0) {
-        builder_puts(&text, small);
-    }
-    builder_puts(&text, "\n");
     write_all(2, text.data, text.size); /* nobody is left to be told of a failure */
 }

@@ -55,19 +55,6 @@ static void say(struct interactive *interactive, char *keys, size_t size) {
     (void)interactive_say(interactive, keys, size, true);
 }
 
-/* How many bytes of a character are still to come. */
-static size_t missing_of(const char *keys, size_t size) {
-    for (size_t back = 1; back <= 3 && back <= size; back++) {
-        unsigned char byte = (unsigned char)keys[size - back];
-        size_t length = byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : byte >= 0xc0 ? 2 : 1;
-        if (length > 1)
-            return length > back ? length - back : 0;
-        if (byte < 0x80)
-            return 0;
-    }
-    return 0;
-}
-
 int raw_keys_run(struct interactive *interactive) {
     char keys[KEY_BUFFER];
     size_t size = 0;
@@ -83,7 +70,7 @@ int raw_keys_run(struct interactive *interactive) {
         if (!is_escape)
             keys[size++] = (char)key;
         bool is_more_there = interactive->key_next < interactive->key_count;
-        if (is_escape || size == sizeof(keys) || (!is_more_there && missing_of(keys, size) == 0)) {
+        if (is_escape || size == sizeof(keys) || (!is_more_there && utf8_begun(keys, size) == 0)) {
             if (size > 0)
                 say(interactive, keys, size);
             size = 0;

@@ -110,16 +110,6 @@ static void add_file(const struct run *run, json_t *files, const struct file_ent
                                     place_of(&run->inputs, entry->name), "to", place_of(&run->outputs, entry->name)));
 }
 
-/* The last program that makes the file, or -1. */
-static int last_maker(const spile_plan *plan, size_t file) {
-    spile_use_info use = {.size = sizeof(use)};
-    int maker = -1;
-    for (size_t i = 0; spile_plan_use(plan, i, &use) >= 0; i++)
-        if (use.file == file && use.role != SPILE_READ)
-            maker = (int)use.program;
-    return maker;
-}
-
 static json_t *files_of(const struct run *run) {
     static const char *const flows[] = {[SPILE_INPUT] = "input",
                                         [SPILE_OUTPUT] = "output",
@@ -133,7 +123,7 @@ static json_t *files_of(const struct run *run) {
                  &(struct file_entry){.name = info.name,
                                       .flow = flows[info.flow],
                                       .kind = info.kind,
-                                      .producer = last_maker(run->plan, i),
+                                      .producer = plan_last_maker(run->plan, i),
                                       .is_many = info.is_pattern || info.is_tree});
     for (size_t i = 0; i < run->inputs.count; i++) {
         const struct tie *input = &run->inputs.items[i];
@@ -167,23 +157,16 @@ static json_t *streams_of(const struct run *run) {
     return streams;
 }
 
-static const char *containment_name(const struct run *run) {
-    static const char *const names[] = {[SPILE_CONTAINMENT_AUTO] = "auto",
-                                        [SPILE_CONTAINMENT_NAMESPACE] = "namespace",
-                                        [SPILE_CONTAINMENT_REAPER] = "reaper",
-                                        [SPILE_CONTAINMENT_NONE] = "none"};
-    return run->result ? names[spile_result_containment(run->result)] : NULL;
-}
-
 int report_write(struct run *run) {
     json_t *programs = json_array();
     for (size_t i = 0; run->plan && i < spile_plan_program_count(run->plan); i++)
         json_array_append_new(programs, program_of(run, i));
-    json_t *report = json_pack("{s:i, s:s, s:o, s:i, s:o, s:o, s:o, s:o, s:o}", "version", REPORT_VERSION, "spile",
-                               spile_version(), "outcome", outcome_of(run), "exit_status", run->exit_status,
-                               "wall_seconds", run->result ? seconds(spile_result_wall_ns(run->result)) : json_null(),
-                               "containment", string_or_null(containment_name(run)), "programs", programs, "files",
-                               files_of(run), "streams", streams_of(run));
+    json_t *report = json_pack(
+        "{s:i, s:s, s:o, s:i, s:o, s:o, s:o, s:o, s:o}", "version", REPORT_VERSION, "spile", spile_version(), "outcome",
+        outcome_of(run), "exit_status", run->exit_status, "wall_seconds",
+        run->result ? seconds(spile_result_wall_ns(run->result)) : json_null(), "containment",
+        run->result ? json_string(containment_kind(spile_result_containment(run->result))) : json_null(), "programs",
+        programs, "files", files_of(run), "streams", streams_of(run));
     char *json = report ? json_dumps(report, JSON_INDENT(2) | JSON_REAL_PRECISION(9)) : NULL;
     json_decref(report);
     if (!json) {

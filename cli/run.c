@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -11,16 +10,10 @@
 
 int run_refuse(struct run *run, spile_error_kind kind, const char *format, ...) {
     va_list arguments;
-    char small[1], *message;
     va_start(arguments, format);
-    int size = vsnprintf(small, sizeof(small), format, arguments);
-    va_end(arguments);
-    message = allocate((size_t)(size < 0 ? 0 : size) + 1);
-    va_start(arguments, format);
-    vsnprintf(message, (size_t)(size < 0 ? 0 : size) + 1, format, arguments);
+    run->message = allocate_format_of(format, arguments);
     va_end(arguments);
     run->kind = kind;
-    run->message = message;
     run->error_number = 0;
     run->error_program = -1;
     return run->exit_status = EXIT_OWN_ERROR;
@@ -48,16 +41,14 @@ static bool words_start_programs(int argc, char **argv) {
     return argc > 1;
 }
 
+/* Before the templates are looked at, and once more when it is known where outputs go. */
 static int check_options(struct run *run) {
-    bool takes_output = false;
     if (run->operands.count == 0)
         return run_refuse(run, SPILE_ERROR_USAGE, "there is no program to run: see spile run --help");
-    for (size_t i = 0; i < run->outputs.count; i++)
-        takes_output |= !run->outputs.items[i].path && run->outputs.items[i].fd == 1;
     if (run->trace && run->report_wanted && run->report_fd == 2)
         return run_refuse(run, SPILE_ERROR_USAGE,
                           "--trace and --json both go to standard error: give the report a file, --json=FILE");
-    if (run->report_wanted && run->report_fd == 1 && takes_output)
+    if (run->report_wanted && run->report_fd == 1 && output_takes_standard_output(run))
         return run_refuse(run, SPILE_ERROR_USAGE,
                           "the report and an output both go to standard output: give one of them a file");
     return 0;

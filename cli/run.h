@@ -100,11 +100,15 @@ const char *template_file_read(struct run *run, const char *path);
 int templates_plan(struct run *run);
 /* The file of the plan with that name, or -1. */
 ssize_t plan_find_file(const spile_plan *plan, const char *name, spile_file_info *ret_info);
+/* The last program that makes the file of that number, or -1. */
+int plan_last_maker(const spile_plan *plan, size_t file);
 /* "prog.txt:3: " where the program stands in a file, else "". */
 const char *program_place(const struct run *run, int program);
 /* bindings.c */
 const char *binding_add(struct run *run, const char *word, enum direction direction);
 int bindings_resolve(struct run *run);
+/* Whether an output goes to standard output, as far as outputs are settled. */
+bool output_takes_standard_output(const struct run *run);
 /* targets.c: looks at where outputs go before anything starts. */
 int targets_check(struct run *run);
 /* call.c */

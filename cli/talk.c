@@ -13,10 +13,9 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
-#include <time.h>
 #include <unistd.h>
 
-enum { BLOCK = 64 << 10, CLOSE_S = 5, SILENCE_MS = 1000 };
+enum { BLOCK = 64 << 10, CLOSE_S = 5 };
 
 const char talk_help[] = "usage: spile talk [OPTION]... ENDPOINT [-- PROGRAM ARGUMENT...]\n"
                          "  spile talk /dev/ttyUSB0 -b 115200                    at a terminal: type lines\n"
@@ -55,18 +54,6 @@ struct talking {
     uint64_t until_ns, silence_ns, heard_ns;
 };
 
-uint64_t talk_now_ns(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
-spile_talk_info talk_info(const spile_talk *talk) {
-    spile_talk_info info = {.size = sizeof(info)};
-    (void)spile_talk_get_info(talk, &info);
-    return info;
-}
-
 static void stop(struct talking *talking, int status) {
     talking->is_over = true;
     talking->status = status;
@@ -100,18 +87,6 @@ static void hear(struct talking *talking) {
     }
 }
 
-/* The bytes at the end that are only the start of a character. */
-static size_t begun_character(const char *block, size_t size) {
-    for (size_t back = 1; back <= 3 && back <= size; back++) {
-        unsigned char byte = (unsigned char)block[size - back];
-        if (byte >= 0xc0)
-            return back < (byte >= 0xf0 ? 4u : byte >= 0xe0 ? 3u : 2u) ? back : 0;
-        if (byte < 0x80)
-            return 0;
-    }
-    return 0;
-}
-
 /* It takes nothing any more: its last words say why, if anything does. */
 static void say_failed(struct talking *talking, int result, spile_error *error) {
     hear(talking);
@@ -138,7 +113,7 @@ static void say_block(struct talking *talking) {
         return;
     }
     size_t size = talking->begun_size + (size_t)count;
-    talking->begun_size = count > 0 ? begun_character(block, size) : 0;
+    talking->begun_size = count > 0 ? utf8_begun(block, size) : 0;
     size -= talking->begun_size;
     memcpy(talking->begun, block + size, talking->begun_size);
     ssize_t done = size > 0 ? spile_talk_write(talking->talk, block, size, 0, &error) : 0;
@@ -151,14 +126,12 @@ static void say_block(struct talking *talking) {
     }
 }
 
-/* How long nothing may happen, in poll's milliseconds. */
-static int patience_ms(const struct talking *talking, uint64_t now) {
+/* How long nothing may happen. */
+static int patience_ms(const struct talking *talking) {
     uint64_t until = talking->until_ns;
     if (talking->has_said_all && talking->silence_ns && talking->heard_ns + talking->silence_ns < until)
         until = talking->heard_ns + talking->silence_ns;
-    if (until == UINT64_MAX)
-        return -1;
-    return until > now ? (int)((until - now) / 1000000 < 86400000 ? (until - now) / 1000000 + 1 : 86400000) : 0;
+    return talk_poll_ms(until);
 }
 
 static void check_time(struct talking *talking) {
@@ -176,7 +149,7 @@ static int talk_on(struct talking *talking) {
         bool takes_input = !talking->has_said_all && talk_info(talking->talk).bytes_queued < (uint64_t)2 * BLOCK;
         struct pollfd fds[2] = {{.fd = spile_loop_fd(talking->loop), .events = POLLIN},
                                 {.fd = takes_input ? 0 : -1, .events = POLLIN}};
-        if (poll(fds, 2, patience_ms(talking, talk_now_ns())) < 0 && errno != EINTR) {
+        if (poll(fds, 2, patience_ms(talking)) < 0 && errno != EINTR) {
             complain("waiting failed: %s", strerror(errno));
             return EXIT_OWN_ERROR;
         }
@@ -270,12 +243,6 @@ static int ask_lines(struct talk_command *command, spile_talk *talk, spile_loop 
         if (status != 0)
             return status;
     }
-}
-
-uint64_t talk_silence_ns(const struct talk_command *command, const spile_talk *talk) {
-    const spile_talk_info info = talk_info(talk);
-    bool shows_no_end = info.is_terminal && info.pid == 0;
-    return command->ask.silence_ns || !shows_no_end ? command->ask.silence_ns : SILENCE_MS * UINT64_C(1000000);
 }
 
 static int in_a_pipeline(struct talk_command *command, spile_talk *talk, spile_loop *loop) {

@@ -3,6 +3,8 @@
 
 #include "cli.h"
 
+/* So much silence is an end where nothing else tells one. */
+enum { SILENCE_MS = 1000 };
 enum { EXIT_ERROR_REPLY = 1, EXIT_END_OF_STREAM = 3, EXIT_TIMED_OUT = 124, EXIT_INTERRUPTED = 130 };
 
 struct chain;
@@ -32,8 +34,10 @@ struct talk_command {
     int ended_by;        /* a signal, or 0 */
 };
 
-/* NULL, or the complaint about the first word that is wrong. */
+/* talk_options.c: NULL, or the complaint about the first word that is wrong. */
 const char *talk_options_parse(struct talk_command *command, char **words, size_t count);
+
+/* talk_both.c */
 /* Opens it; NULL and a complaint, with *ret_status what to exit with, where that failed. */
 spile_talk *talk_open(struct talk_command *command, int *ret_status);
 /* Tells what went wrong (frees the error), and returns what to exit with. */
@@ -49,5 +53,7 @@ spile_talk_info talk_info(const spile_talk *talk);
 /* What counts as an end once all is said; 0: nothing does. */
 uint64_t talk_silence_ns(const struct talk_command *command, const spile_talk *talk);
 uint64_t talk_now_ns(void);
+/* Until then, in poll's milliseconds; UINT64_MAX: any time. */
+int talk_poll_ms(uint64_t until_ns);
 
 extern const char ask_help[], talk_help[];

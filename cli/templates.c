@@ -133,6 +133,15 @@ ssize_t plan_find_file(const spile_plan *plan, const char *name, spile_file_info
     return -1;
 }
 
+int plan_last_maker(const spile_plan *plan, size_t file) {
+    spile_use_info use = {.size = sizeof(use)};
+    int maker = -1;
+    for (size_t i = 0; spile_plan_use(plan, i, &use) >= 0; i++)
+        if (use.file == file && use.role != SPILE_READ)
+            maker = (int)use.program;
+    return maker;
+}
+
 static bool plan_has_value(const spile_plan *plan, const char *name) {
     const char *value;
     for (size_t i = 0; (value = spile_plan_value(plan, i, NULL)); i++)
