@@ -26,7 +26,7 @@ class _Driven(Protocol):
 
 
 class _Hub:
-    """The spile loop of one asyncio loop; watched only while calls run."""
+    """The spile loop of one asyncio loop; watched only while calls run or talks are open."""
 
     def __init__(self, outer: asyncio.AbstractEventLoop) -> None:
         self.outer = weakref.ref(outer)
@@ -144,8 +144,9 @@ class AsyncCall:
     """A call that runs on asyncio's loop: what `spile.start_async` returns.
 
     As an asynchronous context manager it waits for the end, and raises its failure where nothing else has; after an
-    exception, or where a stream was not taken to its end, it is cancelled first. Inputs that are plain iterables or file objects are read in the loop's thread, which
-    they should not hold up; an asynchronous iterable is awaited. A call that is let go while it runs is cancelled.
+    exception, or where a stream was not taken to its end, it is cancelled first. Inputs that are plain iterables or
+    file objects are read in the loop's thread, which they should not hold up; an asynchronous iterable is awaited. A
+    call that is let go while it runs is cancelled.
     """
 
     def __init__(self, prepared: Prepared) -> None:

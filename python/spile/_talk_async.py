@@ -25,6 +25,7 @@ class AsyncTalk:
     name: Endpoint
     _encoding: str
     _changed: set[asyncio.Future[None]]
+    _answers: set[asyncio.Future[Any]]
     _is_closed: bool
     _hub: _Hub
     _raw: _spile.Talk
@@ -40,6 +41,7 @@ class AsyncTalk:
         self.name = endpoint
         self._encoding = str(options.get("encoding", "utf-8"))
         self._changed = set()
+        self._answers = set()
         self._is_closed = False
         self._hub = _hub()
         self._raw = new_raw(endpoint, self._hub.loop, self._told, options)
@@ -63,7 +65,7 @@ class AsyncTalk:
 
     def fail(self, failure: BaseException) -> None:
         """Nothing on its loop can go on."""
-        for future in self._changed:
+        for future in [*self._changed, *self._answers]:
             if not future.done():
                 future.set_exception(failure)
 
@@ -74,6 +76,14 @@ class AsyncTalk:
             await future
         finally:
             self._changed.discard(future)
+
+    async def _answer(self, future: asyncio.Future[T]) -> T:
+        """Waits for what the library calls back with."""
+        self._answers.add(future)
+        try:
+            return await future
+        finally:
+            self._answers.discard(future)
 
     def _open(self) -> _spile.Talk:
         if self._is_closed:
@@ -175,7 +185,7 @@ class AsyncTalk:
 
         self._open().ask(line, done, ask_options(timeout, lines, prompt, end, silence, error, skip_empty, secret))
         self._hub.step()
-        result, reply, _, failure = await future
+        result, reply, _, failure = await self._answer(future)
         if failure is not None:
             raise_for(Info(*failure), reply)
         if result < 0:
@@ -216,7 +226,7 @@ class AsyncTalk:
         token = raw.expect(wanted._raw, done, window, patience(rest, "rest") or 1, timeout_ns)
         self._hub.step()
         try:
-            await future
+            await self._answer(future)
         except asyncio.CancelledError:
             if not self._is_closed:
                 give_up(raw, wanted, token, answer)

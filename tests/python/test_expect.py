@@ -209,6 +209,27 @@ def test_what_can_not_be_put_back_is_gone():
     asyncio.run(converse())
 
 
+@pytest.mark.parametrize("begin", [lambda talk: talk.readline(), lambda talk: talk.expect("x"), lambda talk: talk.ask("x")])
+def test_a_loop_that_fails_is_told(begin):
+    class Broken:
+        def step(self, timeout):
+            raise OSError("it can't go on")
+
+    async def converse():
+        ours, peer = socket.socketpair()
+        with peer:
+            async with await spile.open_async(ours.detach(), timeout=30) as talk:
+                waiting = asyncio.ensure_future(begin(talk))
+                await asyncio.sleep(0)
+                loop, talk._hub.loop = talk._hub.loop, Broken()
+                talk._hub.step()
+                talk._hub.loop = loop
+                with pytest.raises(OSError, match="it can't go on"):
+                    await asyncio.wait_for(waiting, 20)
+
+    asyncio.run(converse())
+
+
 def test_on_asyncio():
     async def converse():
         ours, peer = socket.socketpair()
