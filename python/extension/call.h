@@ -26,9 +26,10 @@ typedef struct call_object {
     bool is_attached, is_ended;
 } call_object;
 
-/* callback.c; `user` is a binding, of trace_callback the call. */
+/* callback.c */
 /* The exception that stands ends the call; only the first is kept. */
 void keep_exception(call_object *self);
+/* `user` is a binding, of trace_callback the call. */
 ssize_t read_callback(void *user, void *buffer, size_t size);
 int write_callback(void *user, const char *name, const void *data, size_t size);
 void trace_callback(void *user, const spile_event *event);

@@ -114,7 +114,7 @@ static PyObject *loop_fileno(PyObject *self, PyObject *unused) {
 }
 
 PyDoc_STRVAR(loop_step_doc,
-             "step($module, timeout_ns, /)\n--\n\n"
+             "step($self, timeout_ns, /)\n--\n\n"
              "Does what can be done, waiting at most so long (negative: for ever) for something to do;\n"
              "a signal ends the wait, and what its handler raises is raised. Returns how many calls run.");
 

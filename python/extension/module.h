@@ -4,9 +4,9 @@
  * it. Built for the limited API of Python 3.11, so that one build serves every later version. It sees no header of the
  * library but spile.h.
  *
- * The GIL: held everywhere but inside spile_loop_step, spile_call_attach, spile_ctx_free, spile_pipe_start, _wait and
- * _free, and the functions of a talk that wait; the library's callbacks take it again. An exception raised in a
- * callback is kept in its Call, which ends; the package raises it.
+ * The GIL: held everywhere but inside spile_loop_step, spile_call_attach, spile_ctx_free, spile_doctor_new,
+ * spile_pipe_start, _wait and _free, and the functions of a talk that wait; the library's callbacks take it again. An
+ * exception raised in a callback is kept in its Call, which ends; the package raises it.
  */
 #pragma once
 

@@ -1,4 +1,4 @@
-/* _spile.Plan and _spile.Context.
+/* _spile.Plan.
  *
  * Plan(programs, optional, direct) builds and finishes a plan at once: an object of this type is always a finished
  * plan, so it may be shared by threads as the library allows. Each program is a tuple (form, content, options,
