@@ -356,6 +356,27 @@ START_TEST(nothing_to_say) {
 }
 END_TEST
 
+/* A message that was begun is read to its end, though nobody asks for more of it. */
+START_TEST(read_to_its_end) {
+    enum { MUCH = 50000 };
+    char *much = calloc(1, MUCH + 1);
+    int peer;
+    const void *data;
+    spile_loop *loop;
+    ck_assert_int_eq(spile_loop_new(&loop), 0);
+    spile_talk *talk = talk_with_socket(TALK_OPTIONS(.message = true, .loop = loop), &peer);
+    memset(much, 'x', MUCH);
+    peer_write(peer, much);
+    read_bytes(talk, 1, SPILE_TALK_WHOLE, &data);
+    while (talk_info(talk).bytes_in < MUCH)
+        ck_assert_int_ge(spile_loop_step(loop, LONG_NS), 0);
+    end_talk(talk);
+    spile_loop_free(loop);
+    close(peer);
+    free(much);
+}
+END_TEST
+
 static void note_match(void *user, spile_talk *talk, int result, const spile_match *match, const spile_error *error) {
     (void)talk;
     (void)error;
@@ -475,6 +496,7 @@ int main(void) {
     group = tcase_create("messages");
     tcase_add_test(group, instrument);
     tcase_add_test(group, nothing_to_say);
+    tcase_add_test(group, read_to_its_end);
     tcase_add_test(group, expected_message);
     tcase_add_test(group, instrument_naively);
     tcase_add_test(group, reads_only_when_asked);

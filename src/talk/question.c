@@ -217,6 +217,10 @@ static int advance(struct talk_ask *ask, spile_error **ret_error) {
     return result != 0 ? result : look_for_failure(ask, ret_error);
 }
 
+static bool awaits_reply(const struct talk_ask *ask) {
+    return ask->state == ASK_ASKED && !ask->options.no_reply;
+}
+
 static uint64_t silence_at(const struct talk_ask *ask) {
     if (ask->state != ASK_ASKED || !ask->options.silence_ns || !reply_has_begun(ask))
         return NS_FOREVER;
@@ -241,8 +245,7 @@ static void time_out(struct talk_ask *ask) {
         result = error_set(place, SPILE_ERROR_TIMEOUT, ETIMEDOUT, "'%s' did not reply to '%s' in time",
                            talk->endpoint.text, line);
     }
-    bool is_late = ask->state == ASK_ASKED && !ask->options.no_reply;
-    if (is_late)
+    if (awaits_reply(ask))
         reply_show_rest(ask);
     end_ask(ask, result, error);
 }
@@ -284,7 +287,8 @@ void ask_look(struct talk_ask *ask) {
     spile_error *error = NULL;
     int result = ask == ask_current(ask->talk) ? advance(ask, &error) : 0;
     uint64_t now = result == 0 ? time_now_ns() : 0;
-    if (result == 0 && (ask->state == ASK_ASKED ? !ask->options.no_reply : ask->talk->late || ask->talk->awaits_prompt))
+    bool is_held_up = ask->state == ASK_WAITING && (ask->talk->late || ask->talk->awaits_prompt);
+    if (result == 0 && (is_held_up || awaits_reply(ask)))
         result = channel_want_message(ask->talk);
     if (result == 0 && now >= silence_at(ask)) {
         reply_take_silence(ask);
@@ -298,7 +302,7 @@ void ask_look(struct talk_ask *ask) {
     } else if (result < 0) {
         end_ask(ask, result, error);
     } else if (now >= ask->until_ns) {
-        if (ask->state == ASK_ASKED && !ask->options.no_reply)
+        if (awaits_reply(ask))
             (void)keep_late(ask);
         time_out(ask);
     } else {
