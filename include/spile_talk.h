@@ -186,7 +186,7 @@ SPILE_API int spile_talk_open(const char *endpoint, const spile_talk_options *op
 SPILE_API int spile_talk_end(spile_talk *talk);
 /* Waits until what was written is out, ends, restores a terminal, waits for a child to exit. -ETIMEDOUT: some of it did
  * not come in time; all is closed all the same, and a child with all its processes killed. What arrived can still be
- * read. -EALREADY. */
+ * read. -EPIPE of kind ENDED: it is not open, and what was written meanwhile is lost. -EALREADY. */
 SPILE_API int spile_talk_close(spile_talk *talk, uint64_t timeout_ns, spile_error **ret_error);
 /* Closes it at once where that was not done. */
 SPILE_API spile_talk *spile_talk_free(spile_talk *talk);

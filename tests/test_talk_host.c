@@ -1,6 +1,7 @@
 /* Talks: both directions at once, deadlines, loops, forks, and hosts that are killed. */
 #include "talk_support.h"
 
+#include <sys/socket.h>
 #include <termios.h>
 
 #define ADD(group, ...)                                                  \
@@ -169,6 +170,24 @@ END_TEST
 
 /* ------------------------------------------------------------------------------ loops, forks */
 
+/* What was taken and can't go out any more is not counted: it is lost. */
+START_TEST(reader_that_goes_in_the_middle) {
+    enum { MUCH = 4 << 20, READ = 100000 };
+    char *much = calloc(1, MUCH);
+    int peer;
+    spile_talk *talk = talk_with_socket(TALK_OPTIONS(0), &peer);
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(recv(peer, much, READ, MSG_WAITALL) == READ ? 0 : 1);
+    close(peer);
+    ck_assert_int_eq(spile_talk_write_bytes(talk, much, MUCH, LONG_NS, NULL), -EPIPE);
+    ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+    ck_assert_uint_ge(talk_info(talk).bytes_out, READ);
+    spile_talk_free(talk);
+    free(much);
+}
+END_TEST
+
 struct told {
     unsigned news, calls;
     bool frees;
@@ -186,6 +205,8 @@ static void note(void *user, spile_talk *talk, unsigned news) {
     int result = spile_talk_read_line(talk, LONG_NS, &text, &size, NULL);
     ck_assert(result == SPILE_TALK_WHOLE || result == (talk_info(talk).is_ended ? SPILE_TALK_NOTHING : -EBUSY));
     ck_assert_int_eq(result == SPILE_TALK_WHOLE, !!(news & SPILE_TALK_ARRIVED));
+    if (news & SPILE_TALK_ARRIVED)
+        ck_assert_int_eq(spile_talk_write_line(talk, "x", LONG_NS, NULL), -EBUSY);
     if (told->frees)
         spile_talk_free(talk);
 }
@@ -258,6 +279,13 @@ START_TEST(opening_on_a_loop) {
     ck_assert_uint_eq(told.news, SPILE_TALK_FAILED);
     check_error(spile_talk_error(talk), SPILE_ERROR_TIMEOUT, "nobody reads");
     spile_talk_free(talk);
+    spile_error *error = NULL;
+    talk = talk_with(endpoint, TALK_OPTIONS(.loop = loop));
+    ck_assert_int_eq(spile_talk_write_line(talk, "x", 0, NULL), 0);
+    ck_assert_int_eq(spile_talk_close(talk, LONG_NS, &error), -EPIPE);
+    check_error(error, SPILE_ERROR_ENDED, "was not open yet, and what was written is lost");
+    spile_error_free(error);
+    spile_talk_free(talk);
     char *word = strdup("cat"), *words[2] = {word, NULL};
     talk = talk_with("pipe:", TALK_OPTIONS(.loop = loop, .argv = (const char *const *)words));
     free(word); /* what is said stays the caller's */
@@ -327,7 +355,8 @@ int main(void) {
     group = tcase_create("both ways");
     tcase_set_timeout(group, 30);
     tcase_add_loop_test(group, much_at_once, 0, 2);
-    ADD(group, more_than_may_be_kept, deadlines, deadline_is_not_put_off, silence, write_without_waiting);
+    ADD(group, more_than_may_be_kept, deadlines, deadline_is_not_put_off, silence, write_without_waiting,
+        reader_that_goes_in_the_middle);
     suite_add_tcase(suite, group);
     group = tcase_create("hosts");
     ADD(group, many_on_a_loop, loop_is_freed_first, opening_on_a_loop, after_a_fork, killed_host_leaves_nothing);

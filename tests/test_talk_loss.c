@@ -144,6 +144,29 @@ START_TEST(seams) {
 }
 END_TEST
 
+/* Who awaited a message of the device that was lost awaits none of the one that came. */
+START_TEST(awaited_message) {
+    const char *path = in_scratch("socket"), *text;
+    size_t size;
+    int listener = listen_at(path);
+    spile_talk *talk = open_again(path, AGAIN(.message = true));
+    int peer = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    ck_assert_int_eq(spile_talk_read_line(talk, NS_PER_MS, &text, &size, NULL), -ETIMEDOUT);
+    close(peer);
+    await(talk, 1, SPILE_TALK_STATE_OPENING);
+    await(talk, 1, SPILE_TALK_STATE_OPEN);
+    peer = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    peer_write(peer, "one\n");
+    for (int i = 0; i < 5; i++)
+        ck_assert_int_ge(spile_loop_step(loop, 0), 0);
+    ck_assert_uint_eq(talk_info(talk).bytes_in, 0);
+    hear(talk, "one");
+    close_again(talk);
+    close(peer);
+    close(listener);
+}
+END_TEST
+
 /* ------------------------------------------------------------------------------ expecting */
 
 struct told {
@@ -469,6 +492,7 @@ int main(void) {
     tcase_add_test(group, terminal);
     tcase_add_test(group, seam);
     tcase_add_loop_test(group, seams, 0, 4);
+    tcase_add_test(group, awaited_message);
     tcase_add_test(group, expected);
     tcase_add_test(group, queued);
     tcase_add_test(group, queued_secret);

@@ -13,7 +13,6 @@ enum { PAUSE_FIRST_MS = 10, PAUSE_MAX_MS = 1000, STEADY_S = 1, CHILD_GRACE_MS = 
 static void begin_stream(spile_talk *talk) {
     lines_restart(&talk->lines);
     codec_reset(&talk->codec);
-    talk->has_message = talk->wants_message = false;
 }
 
 /* Ends the line that the bytes end in the middle of, if they do. */
@@ -30,6 +29,7 @@ static void end_line(const spile_talk *talk, struct buffer *bytes) {
 
 static void part(spile_talk *talk) {
     talk->line_out = 0;
+    talk->wants_message = false;
     if (buffer_size(&talk->in) == 0)
         begin_stream(talk);
     else if (!talk->has_seam)
@@ -116,8 +116,10 @@ void loss_stop(spile_talk *talk) {
 
 int loss_close(spile_talk *talk, spile_error **ret_error) {
     loss_stop(talk);
-    if (talk->state != SPILE_TALK_STATE_OPENING || talk->losses == 0 || buffer_size(&talk->out) == 0)
+    if (talk->state != SPILE_TALK_STATE_OPENING || buffer_size(&talk->out) == 0)
         return 0;
-    return error_set(ret_error, SPILE_ERROR_ENDED, EPIPE, "'%s' was lost, and what was written since is, too",
+    return error_set(ret_error, SPILE_ERROR_ENDED, EPIPE,
+                     talk->losses > 0 ? "'%s' was lost, and what was written since is, too"
+                                      : "'%s' was not open yet, and what was written is lost",
                      talk->endpoint.text);
 }

@@ -344,7 +344,7 @@ int spile_talk_end(spile_talk *talk) {
 /* What is still to come before a talk can be closed with nothing lost. */
 static bool is_settled(const spile_talk *talk) {
     int unsent = 0;
-    if (talk->state == SPILE_TALK_STATE_OPENING || (buffer_size(&talk->out) > 0 && !talk->out_error))
+    if (buffer_size(&talk->out) > 0 && !talk->out_error)
         return false;
     if (talk->child)
         return talk->has_exited && talk->in_ended;

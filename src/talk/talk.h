@@ -175,7 +175,7 @@ bool loss_begins(spile_talk *talk);
 void loss_child_exited(spile_talk *talk);
 /* A loss that has begun is an end after all. */
 void loss_stop(spile_talk *talk);
-/* The same before it is closed; -EPIPE: what was written since a loss is lost, too. */
+/* The same before it is closed; -EPIPE: it is not open, and what was written meanwhile is lost. */
 int loss_close(spile_talk *talk, spile_error **ret_error);
 /* Before a function looks at what has come: the next stream, once the one before it was read. */
 void loss_rejoin(spile_talk *talk);
