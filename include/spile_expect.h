@@ -22,7 +22,8 @@
  * may be; `match_limit` how hard one look may try.
  *
  * Text is that of spile_talk_read: UTF-8, a line's end is one '\n'. What is left of an escaped byte (\xNN) in the
- * middle of which a match ends stays to be read, as those characters. With `is_bytes` it is the bytes as they came.
+ * middle of which a match ends stays to be read, as those characters. In an encoding with shift states (ISO-2022-JP)
+ * each expect begins in the first of them. With `is_bytes` it is the bytes as they came.
  * `^` without MULTILINE stands where reading begins; `\b` and what looks behind see the text that the last expect took.
  */
 #ifndef SPILE_EXPECT_H

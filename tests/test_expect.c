@@ -100,6 +100,11 @@ START_TEST(modes) {
     close(peer);
     check_match(talk, patterns, 0, "", "x=3");
     end_talk(talk);
+    talk = talk_with_socket(TALK_OPTIONS(.ends = SPILE_TALK_ENDS_CRLF), &peer);
+    peer_write(peer, "ax\r\n");
+    check_match(talk, PATTERNS(REGEX("x$", .mode = SPILE_PATTERN_LINE)), 0, "a", "x");
+    close(peer);
+    end_talk(talk);
 }
 END_TEST
 
@@ -123,6 +128,14 @@ START_TEST(what_was_taken_is_seen_behind) {
     ck_assert_int_eq(spile_talk_expect(talk, patterns, NULL, 0, NULL, NULL), -EAGAIN);
     spile_patterns_free(patterns);
     check_match(talk, PATTERNS(REGEX("(?<=.{32})y")), 0, "", "y");
+    /* Bytes are not seen behind text: they may be none. */
+    peer_write(peer, "\xff"
+                     "1");
+    const spile_pattern byte = LITERAL("\xff");
+    patterns = patterns_of(&byte, 1, PATTERNS_OPTIONS(.is_bytes = true));
+    (void)expect_with(talk, patterns, NULL, 0);
+    spile_patterns_free(patterns);
+    check_match(talk, PATTERNS(REGEX("(?<!.)1")), 0, "", "1");
     close(peer);
     end_talk(talk);
 }
@@ -259,7 +272,8 @@ START_TEST(bytes_that_are_no_text) {
     const void *data;
     size_t size;
     talk = talk_with_socket(TALK_OPTIONS(.errors = SPILE_TALK_ESCAPE), &peer);
-    peer_write(peer, "\xff\xfe.\n");
+    peer_write(peer, "one\r\xff\xfe.\n");
+    hear(talk, "one"); /* and where the next line ends is known */
     spile_patterns *patterns = PATTERNS(LITERAL("x"));
     for (int i = 0; i < 2; i++) {
         spile_match match = expect_with(talk, patterns, NULL, 0);
@@ -270,7 +284,35 @@ START_TEST(bytes_that_are_no_text) {
     ck_assert_uint_eq(size, 3);
     ck_assert_int_eq(memcmp(data, "ff\xfe", 3), 0);
     hear(talk, "fe.");
+    /* Where there is no room behind it, too: all that a first read brings. */
+    char much[4096] = "\xff";
+    memset(much + 1, '.', sizeof(much) - 3);
+    much[sizeof(much) - 2] = '\n';
+    end_talk(talk);
+    close(peer);
+    talk = talk_with_socket(TALK_OPTIONS(.errors = SPILE_TALK_ESCAPE), &peer);
+    peer_write(peer, much);
+    (void)expect_with(talk, patterns, NULL, 0);
+    check_match(talk, PATTERNS(LITERAL("ff.")), 0, "", "ff.");
     spile_patterns_free(patterns);
+    close(peer);
+    end_talk(talk);
+}
+END_TEST
+
+/* Some encodings have characters that are two in UTF-8. */
+START_TEST(two_for_one) {
+    int peer;
+    spile_talk *talk = talk_with_socket(TALK_OPTIONS(.encoding = "BIG5-HKSCS"), &peer);
+    peer_write(peer, "\x88\x62x\n\x88\x62x\nafter\n");
+    check_match(talk, PATTERNS(LITERAL("x")), 0, "\xc3\x8a\xcc\x84", "x");
+    hear(talk, "");
+    spile_patterns *patterns = PATTERNS(LITERAL("\xc3\x8a"), LITERAL("x"));
+    for (int i = 0; i < 2; i++)
+        (void)expect_with(talk, patterns, NULL, i);
+    spile_patterns_free(patterns);
+    hear(talk, "");
+    hear(talk, "after");
     close(peer);
     end_talk(talk);
 }
@@ -463,6 +505,7 @@ int main(void) {
                                   end_and_time_out,
                                   bytes_and_text,
                                   bytes_that_are_no_text,
+                                  two_for_one,
                                   text_that_is_put_back,
                                   limits_are_told,
                                   match_limit_is_told,

@@ -249,12 +249,32 @@ START_TEST(half_a_late_reply) {
 }
 END_TEST
 
+/* An echo is no late reply, but one that came is none any more: what looks like it then is the reply. */
+START_TEST(late_reply_behind_an_echo) {
+    static const char *const script[] = {"r", "r\nfresh\n", "echoed", "echoed\n", NULL};
+    static const struct {
+        const char *question, *late, *unasked;
+    } cases[] = {{"q", "q\nlate\n", "late\n"}, {"echoed", "echoed\n", "echoed\n"}};
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct device device;
+        spile_talk *talk = talk_with_device(&device, TALK_OPTIONS(.echo = SPILE_TALK_ECHO_DROP), script);
+        check_no_reply(talk, cases[i].question, ASK_OPTIONS(.timeout_ns = 50 * NS_PER_MS), ETIMEDOUT,
+                       SPILE_ERROR_TIMEOUT, "did not reply", "");
+        peer_write(device.fd, cases[i].late);
+        check_reply(talk, "r", NULL, "fresh");
+        check_unasked(talk, cases[i].unasked);
+        device_end(&device, talk);
+    }
+}
+END_TEST
+
 START_TEST(in_step_by_silence) {
     static const char *const script[] = {"q", "reply\n", NULL};
     struct device device;
     spile_talk *talk = talk_with_device(&device, TALK_OPTIONS(.resync_ns = 20 * NS_PER_MS), script);
     check_no_reply(talk, "lost", ASK_OPTIONS(.timeout_ns = 20 * NS_PER_MS), ETIMEDOUT, SPILE_ERROR_TIMEOUT, "lost", "");
     check_reply(talk, "q", NULL, "reply");
+    ck_assert(!talk_info(talk).is_out_of_step);
     device_end(&device, talk);
     talk = talk_with_device(&device, TALK_OPTIONS(0), script);
     check_no_reply(talk, "lost", ASK_OPTIONS(.timeout_ns = 20 * NS_PER_MS), ETIMEDOUT, SPILE_ERROR_TIMEOUT, "lost", "");
@@ -362,6 +382,31 @@ START_TEST(questions_on_a_loop) {
 }
 END_TEST
 
+/* A question that is out can be replied to by who takes nothing any more. */
+START_TEST(reply_of_one_that_is_deaf) {
+    spile_loop *loop;
+    int peer;
+    struct heard heard = {0};
+    ck_assert_int_eq(spile_loop_new(&loop), 0);
+    spile_talk *talk = talk_with_socket(TALK_OPTIONS(.loop = loop), &peer);
+    ck_assert_int_eq(spile_talk_ask_start(talk, "q", NULL, take_reply, &heard), 0);
+    ck_assert_int_ge(spile_loop_step(loop, 0), 0);
+    peer_read(peer, "q\n");
+    peer_write(peer, "half");
+    while (talk_info(talk).bytes_in < 4)
+        ck_assert_int_ge(spile_loop_step(loop, LONG_NS), 0);
+    ck_assert_int_eq(shutdown(peer, SHUT_RD), 0);
+    ck_assert_int_eq(spile_talk_write_line(talk, "x", 0, NULL), -EPIPE);
+    peer_write(peer, " a reply\n");
+    while (!heard.calls)
+        ck_assert_int_ge(spile_loop_step(loop, LONG_NS), 0);
+    ck_assert_str_eq(heard.text, "half a reply");
+    spile_talk_free(talk);
+    spile_loop_free(loop);
+    close(peer);
+}
+END_TEST
+
 static void *ask_in_thread(void *talk) {
     check_reply(talk, "q", ASK_OPTIONS(.lines = 2), "one\ntwo");
     return NULL;
@@ -434,12 +479,14 @@ int main(void) {
                                   what_came_unasked,
                                   late_reply_is_no_answer,
                                   half_a_late_reply,
+                                  late_reply_behind_an_echo,
                                   in_step_by_silence,
                                   end_instead_of_a_reply,
                                   reply_that_is_no_text,
                                   secret_question,
                                   threads_in_turn,
                                   questions_on_a_loop,
+                                  reply_of_one_that_is_deaf,
                                   nothing_is_put_into_a_reply,
                                   questions_of_a_talk_that_goes};
     for (size_t i = 0; i < ARRAY_SIZE(tests); i++)

@@ -471,10 +471,13 @@ START_TEST(reads_only_when_asked) {
     ck_assert_uint_eq(talk_info(talk).bytes_in, 3);
     hear(talk, "two");
     ck_assert_int_eq(spile_talk_read_line(talk, 0, &text, &size, NULL), -EAGAIN);
+    peer_write(fds[1], "ok"); /* a whole message, though a prompt begins so */
+    check_reply(talk, "y", ASK_OPTIONS(.lines = 1, .prompt = "ok>"), "ok");
     peer_write(fds[1], "three\nfour");
     hear(talk, "three");
     hear(talk, "four");
     peer_read(fds[1], "x\n");
+    peer_read(fds[1], "y\n");
     close(fds[1]);
     hear_end(talk);
     end_talk(talk);

@@ -69,6 +69,7 @@ int buffer_put_back(struct buffer *buffer, const void *data, size_t size) {
 }
 
 void buffer_insert(struct buffer *buffer, const void *data, size_t size) {
+    assert(size <= buffer_room(buffer));
     memmove(buffer_start(buffer) + size, buffer_start(buffer), buffer_size(buffer));
     memcpy(buffer_start(buffer), data, size);
     buffer->end += size;

@@ -224,7 +224,7 @@ static size_t show_groups(const struct finding *found, const struct regex_text *
  * before anything is taken. */
 static int encode_rest(spile_talk *talk, const struct text *rest, struct text *ret_bytes) {
     size_t bad;
-    if (rest->size == 0 || talk->codec.errors != SPILE_TALK_ESCAPE)
+    if (rest->size == 0)
         return 0;
     int result = codec_encode(&talk->codec, rest->data, rest->size, "\n", ret_bytes, &bad);
     return result < 0 ? result : buffer_reserve(&talk->in, ret_bytes->size);
@@ -256,7 +256,7 @@ static int take(struct talk_expect *expect, const struct finding *found) {
     talk->groups = groups;
     if (found->pattern->kind == SPILE_PATTERN_TIMEOUT)
         return (int)expect->match.index;
-    bool ends_line = expect->view.joins_ends && found->end > 0 && text.data[found->end - 1] == '\n';
+    bool ends_line = found->end > 0 && text.data[found->end - 1] == '\n';
     read_note_raw(talk, (size_t)raw);
     if (found->end > 0)
         note_behind(talk, &text, found->end);

@@ -180,8 +180,6 @@ int regex_completion(struct regex_means *means, const struct regex_scan *before,
     }
     while (low < high) {
         size_t middle = character_start(text, low + (high - low) / 2);
-        if (middle < low)
-            middle = low;
         struct regex_scan scan = *before;
         int result = regex_look(means, &scan, text, middle, false);
         if (result < 0)

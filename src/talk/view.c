@@ -150,7 +150,7 @@ int view_extend(struct view *view, bool is_final) {
     return result < 0 ? result : grown != 0;
 }
 
-/* One character at `raw`, as text. Returns its bytes. */
+/* One character at `raw`, as text. Returns its bytes; 0 for the second one where iconv makes two of one. */
 static ssize_t step_over(struct view *view, size_t raw, struct text *text) {
     spile_talk *talk = view->talk;
     struct codec_job job = {
@@ -187,8 +187,10 @@ static int walk_to(struct view *view, size_t wanted, struct view_mark *at, struc
         if (run > 0)
             continue;
         ssize_t used = step_over(view, at->raw, piece);
-        if (used <= 0)
-            return used < 0 ? (int)used : -EIO;
+        if (used < 0)
+            return (int)used;
+        if (used == 0 && piece->size == 0)
+            return -EIO;
         at->raw += (size_t)used;
         at->text += piece->size;
         if (view->joins_ends && piece->size == 1 && *piece->data == '\r' &&
