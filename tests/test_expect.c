@@ -318,6 +318,23 @@ START_TEST(two_for_one) {
 }
 END_TEST
 
+/* Where bytes mean what was said before them, it goes on with what they meant, whatever looked at them meanwhile. */
+START_TEST(shift_states) {
+    int peer;
+    const char *text;
+    size_t size;
+    spile_talk *talk = talk_with_socket(TALK_OPTIONS(.encoding = "ISO-2022-JP"), &peer);
+    spile_patterns *patterns = PATTERNS(LITERAL("x"));
+    peer_write(peer, "\x1b$B$\"");
+    ck_assert_int_eq(spile_talk_expect(talk, patterns, NULL, 0, NULL, NULL), -EAGAIN);
+    ck_assert_int_eq(spile_talk_read(talk, 2, 2, 0, &text, &size, NULL), -EAGAIN);
+    peer_write(peer, "$$\x1b(Bx");
+    check_match(talk, patterns, 0, "\xe3\x81\x82\xe3\x81\x84", "x");
+    close(peer);
+    end_talk(talk);
+}
+END_TEST
+
 START_TEST(text_that_is_put_back) {
     int peer;
     spile_talk *talk = talk_with_socket(TALK_OPTIONS(.encoding = "UTF-16LE"), &peer);
@@ -506,6 +523,7 @@ int main(void) {
                                   bytes_and_text,
                                   bytes_that_are_no_text,
                                   two_for_one,
+                                  shift_states,
                                   text_that_is_put_back,
                                   limits_are_told,
                                   match_limit_is_told,

@@ -392,11 +392,11 @@ START_TEST(reply_of_one_that_is_deaf) {
     ck_assert_int_eq(spile_talk_ask_start(talk, "q", NULL, take_reply, &heard), 0);
     ck_assert_int_ge(spile_loop_step(loop, 0), 0);
     peer_read(peer, "q\n");
+    ck_assert_int_eq(shutdown(peer, SHUT_RD), 0);
+    ck_assert_int_eq(spile_talk_write_line(talk, "x", 0, NULL), -EPIPE);
     peer_write(peer, "half");
     while (talk_info(talk).bytes_in < 4)
         ck_assert_int_ge(spile_loop_step(loop, LONG_NS), 0);
-    ck_assert_int_eq(shutdown(peer, SHUT_RD), 0);
-    ck_assert_int_eq(spile_talk_write_line(talk, "x", 0, NULL), -EPIPE);
     peer_write(peer, " a reply\n");
     while (!heard.calls)
         ck_assert_int_ge(spile_loop_step(loop, LONG_NS), 0);
