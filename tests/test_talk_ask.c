@@ -1,6 +1,8 @@
 /* Questions and replies: what ends a reply, what is set aside, and staying in step. */
 #include "talk_support.h"
 
+#define SHORT_NS (NS_PER_SECOND / 2) /* what must come before it has time enough, also where much else runs */
+
 /* A thread that answers as a device would: each line of its script is "question=reply" with \n for line ends. */
 struct device {
     int fd;
@@ -115,7 +117,7 @@ START_TEST(prompts) {
     spile_talk *talk = talk_with_device(&device, TALK_OPTIONS(.prompt = "> "), script);
     peer_write(device.fd, "Welcome\n> "); /* is awaited, and set aside */
     /* A prompt in the middle of a line is none; one that comes in pieces is. */
-    check_no_reply(talk, "a", ASK_OPTIONS(.prompt = ">>", .timeout_ns = 50 * NS_PER_MS), ETIMEDOUT, SPILE_ERROR_TIMEOUT,
+    check_no_reply(talk, "a", ASK_OPTIONS(.prompt = ">>", .timeout_ns = SHORT_NS), ETIMEDOUT, SPILE_ERROR_TIMEOUT,
                    "did not reply", "1\n> 2\n>");
     check_unasked(talk, "Welcome\n");
     peer_write(device.fd, ">\n> ");
@@ -237,7 +239,7 @@ START_TEST(half_a_late_reply) {
     spile_reply reply = {.size = sizeof(reply)};
     struct device device = {.fd = peer, .script = (const char *const[]){"q", "1\n2", "r", "4\n", NULL}};
     ck_assert_int_eq(pthread_create(&device.thread, NULL, answer, &device), 0);
-    ck_assert_int_eq(spile_talk_ask(talk, "q", ASK_OPTIONS(.lines = 3, .timeout_ns = 50 * NS_PER_MS), &reply, NULL),
+    ck_assert_int_eq(spile_talk_ask(talk, "q", ASK_OPTIONS(.lines = 3, .timeout_ns = SHORT_NS), &reply, NULL),
                      -ETIMEDOUT);
     ck_assert_str_eq(reply.text, "1\n2");
     ck_assert_uint_eq(reply.lines, 1);
@@ -258,8 +260,8 @@ START_TEST(late_reply_behind_an_echo) {
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         struct device device;
         spile_talk *talk = talk_with_device(&device, TALK_OPTIONS(.echo = SPILE_TALK_ECHO_DROP), script);
-        check_no_reply(talk, cases[i].question, ASK_OPTIONS(.timeout_ns = 50 * NS_PER_MS), ETIMEDOUT,
-                       SPILE_ERROR_TIMEOUT, "did not reply", "");
+        check_no_reply(talk, cases[i].question, ASK_OPTIONS(.timeout_ns = SHORT_NS), ETIMEDOUT, SPILE_ERROR_TIMEOUT,
+                       "did not reply", "");
         peer_write(device.fd, cases[i].late);
         check_reply(talk, "r", NULL, "fresh");
         check_unasked(talk, cases[i].unasked);
