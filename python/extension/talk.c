@@ -3,11 +3,6 @@
  */
 #include "module.h"
 
-/* A question on its way. */
-struct question {
-    PyObject *callable;
-};
-
 static void tell(void *user, spile_talk *talk, unsigned news) {
     talk_object *self = user;
     (void)talk;
@@ -344,18 +339,17 @@ static PyObject *talk_end(PyObject *self, PyObject *unused) {
 /* ------------------------------------------------------------------------------------------------ asking */
 
 static void take_reply(void *user, spile_talk *talk, int result, const spile_reply *reply, const spile_error *error) {
-    struct question *question = user;
+    PyObject *callable = user;
     (void)talk;
     PyGILState_STATE gil = PyGILState_Ensure();
     PyObject *told = error ? error_tuple(error) : Py_NewRef(Py_None);
-    PyObject *answer = told ? PyObject_CallFunction(question->callable, "is#zN", result, reply->text,
+    PyObject *answer = told ? PyObject_CallFunction(callable, "is#zN", result, reply->text,
                                                     (Py_ssize_t)reply->text_size, reply->end, told)
                             : NULL;
     if (!answer)
-        PyErr_WriteUnraisable(question->callable);
+        PyErr_WriteUnraisable(callable);
     Py_XDECREF(answer);
-    Py_DECREF(question->callable);
-    PyMem_Free(question);
+    Py_DECREF(callable);
     PyGILState_Release(gil);
 }
 
@@ -371,8 +365,7 @@ static PyObject *talk_ask(PyObject *self, PyObject *arguments) {
                                    &options.prompt, &end_list, &silence, &error_list, &skip_empty, &is_secret))
         return NULL;
     int result = -1;
-    struct question *question = PyMem_Malloc(sizeof(*question));
-    if (question && strings_from(end_list, &ends, &end_count, &ends_owner) == 0 &&
+    if (strings_from(end_list, &ends, &end_count, &ends_owner) == 0 &&
         strings_from(error_list, &errors, &error_count, &errors_owner) == 0) {
         options.timeout_ns = timeout;
         options.silence_ns = silence;
@@ -381,8 +374,7 @@ static PyObject *talk_ask(PyObject *self, PyObject *arguments) {
         options.end_count = (size_t)end_count;
         options.errors = errors;
         options.error_count = (size_t)error_count;
-        question->callable = Py_NewRef(callable);
-        result = spile_talk_ask_start(talk, line, &options, take_reply, question);
+        result = spile_talk_ask_start(talk, line, &options, take_reply, Py_NewRef(callable));
         if (result < 0) {
             Py_DECREF(callable);
             raise_errno(result);
@@ -392,10 +384,8 @@ static PyObject *talk_ask(PyObject *self, PyObject *arguments) {
     PyMem_Free(errors);
     Py_XDECREF(ends_owner);
     Py_XDECREF(errors_owner);
-    if (result < 0) {
-        PyMem_Free(question);
-        return PyErr_Occurred() ? NULL : PyErr_NoMemory();
-    }
+    if (result < 0)
+        return NULL;
     Py_RETURN_NONE;
 }
 

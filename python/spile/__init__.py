@@ -10,8 +10,8 @@ b'2 sorted\\n'
 >>> sort(b"b\\na\\n")
 b'a\\nb\\n'
 
-`run` blocks, `start` runs meanwhile, `run_async` and `start_async` are for asyncio, `function` makes a function. `open` holds a conversation with a device. A
-failure is a `CallError` that says what failed and carries what there is.
+`run` blocks, `start` runs meanwhile, `run_async` and `start_async` are for asyncio, `function` makes a function. `open`
+holds a conversation with a device. A failure is a `CallError` that says what failed and carries what there is.
 """
 from ._async import AsyncCall, run_async, start_async
 from ._call import Call, Limits, run, start
@@ -74,13 +74,15 @@ INHERIT = Stdio.INHERIT
 NULL = Stdio.NULL
 
 __all__ = [
-    "CAPTURE", "CHUNKS", "EOF", "INHERIT", "NULL", "TIMEOUT",
-    "AsyncCall", "AsyncTalk", "BinaryReader", "BinaryWriter", "Call", "CallCancelledError", "CallError", "CallSystemError",
-    "CallTimeoutError", "Context", "Diagnosis", "EndedError", "Endpoint", "EndpointError", "Error", "Event", "Expected", "File", "FileInfo", "Finding", "Flow", "Function", "Input",
-    "InputChangedError", "InputError", "LimitError", "Limits", "Match", "MissingInputError", "NotExecutableError", "OutOfStepError", "Output",
-    "OutputError", "OutputInfo", "OutputMissingError", "Patterns", "Pipe", "Plan", "PlanError", "Program", "ProgramError", "ProgramInfo",
-    "ProgramNotFoundError", "ProgramResult", "PromiseError", "Regex", "ReplyError", "Result", "Role", "StandstillError", "Stdio", "StreamError", "StreamResult", "Talk", "TalkBytes", "TalkError", "TalkTimeoutError",
-    "TemplateError", "UsageError", "UseInfo", "Value", "ValueInfo", "doctor", "function", "open", "open_async", "quote", "regex", "run", "run_async", "start",
+    "CAPTURE", "CHUNKS", "EOF", "INHERIT", "NULL", "TIMEOUT", "AsyncCall", "AsyncTalk", "BinaryReader", "BinaryWriter",
+    "Call", "CallCancelledError", "CallError", "CallSystemError", "CallTimeoutError", "Context", "Diagnosis",
+    "EndedError", "Endpoint", "EndpointError", "Error", "Event", "Expected", "File", "FileInfo", "Finding", "Flow",
+    "Function", "Input", "InputChangedError", "InputError", "LimitError", "Limits", "Match", "MissingInputError",
+    "NotExecutableError", "OutOfStepError", "Output", "OutputError", "OutputInfo", "OutputMissingError", "Patterns",
+    "Pipe", "Plan", "PlanError", "Program", "ProgramError", "ProgramInfo", "ProgramNotFoundError", "ProgramResult",
+    "PromiseError", "Regex", "ReplyError", "Result", "Role", "StandstillError", "Stdio", "StreamError", "StreamResult",
+    "Talk", "TalkBytes", "TalkError", "TalkTimeoutError", "TemplateError", "UsageError", "UseInfo", "Value",
+    "ValueInfo", "doctor", "function", "open", "open_async", "quote", "regex", "run", "run_async", "start",
     "start_async", "__version__",
 ]
 

@@ -14,6 +14,7 @@ from ._errors import EndedError, EndpointError, Info, OutOfStepError, ReplyError
 from ._expect import REST_SECONDS, UNSET, AnyPattern, Match, Patterns, Unset, give_up, match_of, patterns_of
 from ._programs import Environment, env_strings
 from ._talk_bytes import TalkBytes
+from ._talk_info import OPENING, TalkInfo, info_of
 
 __all__ = ["Endpoint", "Talk", "open"]
 
@@ -116,10 +117,6 @@ def options_of(
     )
 
 
-def transcript_error(info: tuple[int, ...]) -> OSError | None:
-    return OSError(-info[12], f"{os.strerror(-info[12])}: {info[13]} entries are missing") if info[12] else None
-
-
 def patterns(value: Wildcards) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(value)
 
@@ -172,7 +169,7 @@ class Talk(io.TextIOBase):
         self._pending: list[str] = []
         self._held = ""
         self._raw: _spile.Talk | None = None
-        self._last_info: tuple[int, ...] = (0,) * 15
+        self._last_info = TalkInfo()
         patience(timeout, "timeout")
         self.timeout = timeout
         self._encoding = str(options.get("encoding", "utf-8"))
@@ -181,7 +178,7 @@ class Talk(io.TextIOBase):
         self.name = endpoint
         self._loop = _spile.Loop()
         self._raw = new_raw(endpoint, self._loop, None, options)
-        while self._raw.info()[0] == 1:
+        while info_of(self._raw).state == OPENING:
             self._loop.step(signal_slice())
         failure = self._raw.error()
         if failure is not None:
@@ -481,35 +478,34 @@ class Talk(io.TextIOBase):
             if self._raw is not None:
                 with self._lock:
                     self._raw.close(patience(CLOSE_SECONDS, "CLOSE_SECONDS"))
-                    self._last_info = self._raw.info()
+                    self._last_info = info_of(self._raw)
                     self._raw = None
                     del self._loop
             super().close()
 
-    def _info(self) -> tuple[int, ...]:
+    def _info(self) -> TalkInfo:
         with self._lock:
-            return self._raw.info() if self._raw is not None else self._last_info
+            return info_of(self._raw) if self._raw is not None else self._last_info
 
     @property
     def exit_status(self) -> int | None:
         """Of a program that has ended: its exit status, or minus the signal; None otherwise."""
-        info = self._info()
-        return None if not info[9] else info[10] if info[10] >= 0 else -info[11]
+        return self._info().status
 
     @property
     def pid(self) -> int | None:
         """Of a program."""
-        return self._info()[8] or None
+        return self._info().pid or None
 
     @property
     def losses(self) -> int:
         """How often it was lost, with `reconnect`."""
-        return self._info()[14]
+        return self._info().losses
 
     @property
     def transcript_error(self) -> OSError | None:
         """Why entries are missing in the transcript."""
-        return transcript_error(self._info())
+        return self._info().transcript_failure
 
     # ---------------------------------------------------------------------------------------------- what it is
 
@@ -540,7 +536,7 @@ class Talk(io.TextIOBase):
 
     def isatty(self) -> bool:
         """Whether it is a terminal."""
-        return bool(self._open().info()[5])
+        return bool(info_of(self._open()).is_terminal)
 
     def fileno(self) -> int:
         """A descriptor that is readable when something has happened; not that of the device."""

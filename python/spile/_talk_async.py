@@ -11,7 +11,8 @@ from . import _spile
 from ._async import _Hub, _hub
 from ._errors import Info, TalkTimeoutError
 from ._expect import REST_SECONDS, UNSET, AnyPattern, Match, Patterns, Unset, give_up, match_of, patterns_of
-from ._talk import CLOSE_SECONDS, NEVER, WHOLE, Endpoint, Wildcards, ask_options, decoding_error, new_raw, patience, raise_for, transcript_error
+from ._talk import CLOSE_SECONDS, NEVER, WHOLE, Endpoint, Wildcards, ask_options, decoding_error, new_raw, patience, raise_for
+from ._talk_info import OPENING, info_of
 
 __all__ = ["AsyncTalk", "open_async"]
 
@@ -47,7 +48,7 @@ class AsyncTalk:
         self._raw = new_raw(endpoint, self._hub.loop, self._told, options)
         self._hub.hold(self)
         try:
-            while self._raw.info()[0] == 1:
+            while info_of(self._raw).state == OPENING:
                 await self._change()
         except BaseException:
             self._let_go()
@@ -262,32 +263,27 @@ class AsyncTalk:
         try:
             self._raw.end()
             async with asyncio.timeout(CLOSE_SECONDS):
-                while not self._is_settled():
+                while not info_of(self._raw).is_settled:
                     await self._change()
         except (TimeoutError, OSError):
             pass
         finally:
             self._let_go()
 
-    def _is_settled(self) -> bool:
-        info = self._raw.info()
-        return info[4] == 0 and (not info[8] or bool(info[9])) or info[0] != 2
-
     @property
     def exit_status(self) -> int | None:
         """As `Talk.exit_status`."""
-        info = self._raw.info()
-        return None if not info[9] else info[10] if info[10] >= 0 else -info[11]
+        return info_of(self._raw).status
 
     @property
     def losses(self) -> int:
         """As `Talk.losses`."""
-        return self._raw.info()[14]
+        return info_of(self._raw).losses
 
     @property
     def transcript_error(self) -> OSError | None:
         """As `Talk.transcript_error`."""
-        return transcript_error(self._raw.info())
+        return info_of(self._raw).transcript_failure
 
     @property
     def closed(self) -> bool:
