@@ -431,8 +431,8 @@ class Talk(io.TextIOBase):
         answer: list[tuple[Any, ...]] = []
         with self._lock:
             raw = self._open()
-            held, self._held = self._held, ""
-            raw.unread(held)
+            raw.unread(self._held)
+            self._held = ""
             token = raw.expect(patterns._raw, lambda *given: answer.append(given), window, rest_ns, timeout_ns)
             try:
                 while not answer:

@@ -8,6 +8,7 @@ import threading
 import pytest
 
 spile = pytest.importorskip("spile")
+ask_options = pytest.importorskip("spile._talk").ask_options
 
 
 def test_literals_expressions_and_events(pair):
@@ -140,6 +141,19 @@ def test_an_interrupt_at_the_match_takes_nothing(pair):
     talk.timeout = 0.01
     with pytest.raises(TimeoutError):
         talk.readline()
+
+
+def test_what_can_not_begin_takes_nothing(pair):
+    """While another thread asks, what readline has left can't be looked at."""
+    talk, peer = pair
+    peer.sendall(b"one two\r\n")
+    assert talk.readline(3) == "one"
+    talk._raw.ask("x", lambda *given: None, ask_options(20, None, None, (), None, (), False, False))
+    talk._loop.step(0)
+    assert peer.recv(10) == b"x\n"
+    with pytest.raises(OSError, match="busy"):
+        talk.expect("two")
+    assert talk.readline() == " two\n"
 
 
 def test_limits_and_text_that_is_none():
