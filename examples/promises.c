@@ -1,6 +1,5 @@
-/* What this machine grants to calls, and whether what a host relies on is among it.
- *
- *   promises     fails where what a killed call leaves can't be helped
+/* Which promises hold for calls on this machine, how to get the others, and whether what a host relies on is among
+ * them.
  */
 #include <spile.h>
 #include <stdio.h>
