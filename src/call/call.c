@@ -369,14 +369,14 @@ static int add_request(spile_call *call, const char *name, struct request reques
 }
 
 int spile_call_output_memory(spile_call *call, const char *name) {
-    return add_request(call, name, (struct request){.type = SINK_MEMORY});
+    return add_request(call, name, (struct request){.type = REQUEST_MEMORY});
 }
 
 int spile_call_output_fd(spile_call *call, const char *name, int fd) {
     int flags = fd < 0 ? -1 : fcntl(fd, F_GETFL);
     if (flags < 0 || (flags & O_ACCMODE) == O_RDONLY)
         return -EBADF;
-    return add_request(call, name, (struct request){.type = SINK_FD, .fd = fd});
+    return add_request(call, name, (struct request){.type = REQUEST_FD, .fd = fd});
 }
 
 int spile_call_output_path(spile_call *call, const char *name, const char *path, unsigned flags) {
@@ -385,7 +385,7 @@ int spile_call_output_path(spile_call *call, const char *name, const char *path,
     char *copy = memory_string(path);
     if (!copy)
         return -ENOMEM;
-    int result = add_request(call, name, (struct request){.type = SINK_PATH, .path = copy, .flags = flags});
+    int result = add_request(call, name, (struct request){.type = REQUEST_PATH, .path = copy, .flags = flags});
     if (result < 0)
         free(copy);
     return result;
@@ -394,7 +394,7 @@ int spile_call_output_path(spile_call *call, const char *name, const char *path,
 int spile_call_output_callback(spile_call *call, const char *name, spile_write_fn write_fn, void *user) {
     if (!write_fn)
         return -EINVAL;
-    return add_request(call, name, (struct request){.type = SINK_CALLBACK, .write_fn = write_fn, .user = user});
+    return add_request(call, name, (struct request){.type = REQUEST_CALLBACK, .write_fn = write_fn, .user = user});
 }
 
 /* ------------------------------------------------------------------------------ values */

@@ -123,7 +123,7 @@ static int check_many(const struct request *request, spile_error **ret_error) {
 int deliver_check(spile_call *call, spile_error **ret_error) {
     for (size_t i = 0; i < call->request_count; i++) {
         const struct request *request = &call->requests[i];
-        if (request->type != SINK_PATH)
+        if (request->type != REQUEST_PATH)
             continue;
         bool is_many = name_is_pattern(request->name) || name_is_tree(request->name);
         int result = is_many ? check_many(request, ret_error) : check_path(request, ret_error);
@@ -206,7 +206,7 @@ static int commit(struct delivery *delivery) {
 
 static ssize_t pass_on(struct delivery *delivery, const void *data, size_t size) {
     const struct request *request = delivery->request;
-    if (request->type != SINK_CALLBACK)
+    if (request->type != REQUEST_CALLBACK)
         return size ? sink_write(&delivery->sink, delivery->item->call->loop, data, size) : 0;
     int result = request->write_fn(request->user, delivery->item->name, size ? data : NULL, size);
     delivery->is_waiting = result == -EAGAIN;
@@ -246,8 +246,8 @@ static void delivery_done(struct delivery *delivery) {
 /* ------------------------------------------------------------------------------ in pieces */
 
 int deliver_open(struct delivery *delivery) {
-    int result = delivery->request->type == SINK_PATH ? open_target(delivery)
-                                                      : sink_open(&delivery->sink, delivery->request->fd);
+    int result = delivery->request->type == REQUEST_PATH ? open_target(delivery)
+                                                         : sink_open(&delivery->sink, delivery->request->fd);
     return result == -EAGAIN ? -ENXIO : result;
 }
 
@@ -277,9 +277,9 @@ static int delivery_open(struct delivery *delivery) {
         delivery->file_fd = sys_openat(cell_root_fd(delivery->item->call->cell), path, O_RDONLY | O_NOFOLLOW, 0);
     if (delivery->file_fd < 0)
         return delivery->file_fd;
-    if (delivery->request->type == SINK_PATH && delivery->target_fd < 0 && delivery->sink.fd < 0)
+    if (delivery->request->type == REQUEST_PATH && delivery->target_fd < 0 && delivery->sink.fd < 0)
         return open_target(delivery);
-    if (delivery->request->type == SINK_FD && delivery->sink.fd < 0)
+    if (delivery->request->type == REQUEST_FD && delivery->sink.fd < 0)
         return sink_open(&delivery->sink, delivery->request->fd);
     return 0;
 }
@@ -295,9 +295,9 @@ void deliver_done(spile_call *call) {
 static int fail_delivery(const struct delivery *delivery, int result, spile_error **ret_error) {
     const struct request *request = delivery->request;
     *ret_error = error_with(error_new(SPILE_ERROR_OUTPUT, "delivering output '%s'%s%s%s failed: %s",
-                                      delivery->item->name, request->type == SINK_PATH ? " to '" : "",
-                                      request->type == SINK_PATH ? request->path : "",
-                                      request->type == SINK_PATH ? "'" : "", strerror(-result)),
+                                      delivery->item->name, request->type == REQUEST_PATH ? " to '" : "",
+                                      request->type == REQUEST_PATH ? request->path : "",
+                                      request->type == REQUEST_PATH ? "'" : "", strerror(-result)),
                             -result, delivery->item->producer, -1);
     return result;
 }
@@ -313,7 +313,7 @@ int deliver_begin(spile_call *call, spile_error **ret_error) {
         const struct request *request = item->is_output ? request_for(call, item->name) : NULL;
         if (item->is_stream)
             continue; /* delivered while it came */
-        if (request && request->type != SINK_MEMORY) {
+        if (request && request->type != REQUEST_MEMORY) {
             struct delivery *delivery = &call->deliveries[call->delivery_count++];
             *delivery = (struct delivery){
                 .item = item, .request = request, .file_fd = -1, .target_fd = -1, .sink.fd = -1};
@@ -354,7 +354,7 @@ static uint64_t turn_time(const struct delivery *delivery, int result) {
 
 /* What can be undone comes before what can't. */
 static bool is_of_phase(struct delivery *delivery, int phase, int *ret_result) {
-    if (delivery->request->type != SINK_PATH || phase == 1)
+    if (delivery->request->type != REQUEST_PATH || phase == 1)
         return phase == 1;
     *ret_result = delivery_open(delivery);
     return !delivery->is_special;

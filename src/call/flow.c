@@ -224,9 +224,9 @@ static int begin_sink(struct flow *flow) {
                                        .file_fd = -1,
                                        .target_fd = -1,
                                        .sink = {.fd = -1, .writable = flow_writable}};
-    flow->target = !request || request->type == SINK_MEMORY ? FLOW_MEMORY
-                   : request->type == SINK_CALLBACK         ? FLOW_CALLBACK
-                                                            : FLOW_DELIVERY;
+    flow->target = !request || request->type == REQUEST_MEMORY ? FLOW_MEMORY
+                   : request->type == REQUEST_CALLBACK         ? FLOW_CALLBACK
+                                                               : FLOW_DELIVERY;
     int result = flow->target == FLOW_DELIVERY ? deliver_open(&flow->delivery) : 0;
     flow->delivery.sink.writable = flow_writable;
     if (flow->target == FLOW_MEMORY) {

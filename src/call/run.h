@@ -9,6 +9,7 @@
  *   deliver.c  a file of the store -> memory, fd, path, callback
  *   limit.c    what the call may use, and which limit a program ran into
  *   capture.c  standard output and error of programs
+ *   flow.c     what goes through named pipes (flow.h), direct.c those of the kernel, standstill.c when nothing moves
  *   command.c  marks and values -> argv, environment, the file to execute
  *   result.c   what the caller gets
  */
@@ -80,11 +81,11 @@ struct item {
 
 /* -------------------------------------------------------------------------------- outputs asked for */
 
-enum sink_type { SINK_MEMORY, SINK_FD, SINK_PATH, SINK_CALLBACK };
+enum request_type { REQUEST_MEMORY, REQUEST_FD, REQUEST_PATH, REQUEST_CALLBACK };
 
 struct request {
     char *name; /* plain, pattern or tree */
-    enum sink_type type;
+    enum request_type type;
     int fd;
     char *path;
     unsigned flags;
@@ -108,7 +109,7 @@ struct delivery {
     bool is_waiting; /* a callback: for spile_call_resume */
 };
 
-/* -------------------------------------------------------------------------------- captured streams */
+/* -------------------------------------------------------------------------------- standard output and error */
 
 struct capture {
     struct run_program *owner;

@@ -22,16 +22,16 @@
 enum { SOCKET_FD = 3, HOST_FD = 4, HIGH_FD = 10, KILL_AGAIN_MS = 10 };
 enum { HELD_MAX = 128 }; /* descriptors; the table of all is the host's soft limit */
 
-enum program_state {
-    PROGRAM_RUNNING,
-    PROGRAM_ENDED,  /* to be told: EXITED */
-    PROGRAM_FAILED, /* to be told: FAILED */
+enum child_state {
+    CHILD_RUNNING,
+    CHILD_ENDED,  /* to be told: EXITED */
+    CHILD_FAILED, /* to be told: FAILED */
 };
 
-struct program {
-    struct program *next;
+struct child {
+    struct child *next;
     uint32_t id;
-    enum program_state state;
+    enum child_state state;
     bool start_is_due; /* STARTED is to be told first */
     pid_t pid;
     int held[2]; /* other ends of its standard output and error, until its end is told */
@@ -48,7 +48,7 @@ struct supervisor {
     struct tree tree;             /* REAPER */
     char notice[1024];
     struct means means; /* of the lease */
-    struct program *programs;
+    struct child *children;
     int held_count;
     bool is_alone;     /* no child at all: as the parent of all orphans, it would have every other process */
     bool ready_is_due; /* to be told: READY */
@@ -64,194 +64,194 @@ struct supervisor {
 
 /* ------------------------------------------------------------------------------------------------------- ending */
 
-static void reap(struct supervisor *cell);
+static void reap(struct supervisor *self);
 
-static void signal_all(struct supervisor *cell, int signal) {
-    if (cell->containment == SPILE_CONTAINMENT_NAMESPACE) {
+static void signal_all(struct supervisor *self, int signal) {
+    if (self->containment == SPILE_CONTAINMENT_NAMESPACE) {
         (void)sys_kill(-1, signal);
         return;
     }
     if (descendants_signal(signal) > 0)
         return;
     /* None was found, perhaps for want of descriptors: then at least those that we started, with their groups. */
-    for (const struct program *program = cell->programs; program; program = program->next)
-        if (program->state == PROGRAM_RUNNING && sys_kill(-program->pid, signal) < 0)
-            (void)sys_kill(program->pid, signal);
+    for (const struct child *child = self->children; child; child = child->next)
+        if (child->state == CHILD_RUNNING && sys_kill(-child->pid, signal) < 0)
+            (void)sys_kill(child->pid, signal);
 }
 
-static void kill_all(struct supervisor *cell) {
+static void kill_all(struct supervisor *self) {
     for (;;) {
-        reap(cell);
-        if (cell->is_alone)
+        reap(self);
+        if (self->is_alone)
             return;
-        signal_all(cell, SIGKILL);
+        signal_all(self, SIGKILL);
         /* For the next end of a child, but not for ever: a walk over descendants misses what is just being forked. */
-        struct pollfd watched = {.fd = cell->signals, .events = POLLIN};
+        struct pollfd watched = {.fd = self->signals, .events = POLLIN};
         struct signalfd_siginfo info;
         (void)poll(&watched, 1, KILL_AGAIN_MS);
-        (void)!read(cell->signals, &info, sizeof(info));
+        (void)!read(self->signals, &info, sizeof(info));
     }
 }
 
-_Noreturn static void finish(struct supervisor *cell) {
-    bool is_namespace = cell->containment == SPILE_CONTAINMENT_NAMESPACE;
+_Noreturn static void finish(struct supervisor *self) {
+    bool is_namespace = self->containment == SPILE_CONTAINMENT_NAMESPACE;
     if (!is_namespace ||
-        cell->means.groups.count > 0) /* the kernel would do it, but a group goes only when it is empty */
-        kill_all(cell);
-    means_done(&cell->means);
+        self->means.groups.count > 0) /* the kernel would do it, but a group goes only when it is empty */
+        kill_all(self);
+    means_done(&self->means);
     if (is_namespace)
-        mountpoint_done(&cell->mountpoint);
+        mountpoint_done(&self->mountpoint);
     else
-        tree_remove(&cell->tree);
+        tree_remove(&self->tree);
     _exit(0);
 }
 
 /* ------------------------------------------------------------------------------------------------------ telling */
 
-static void set_blocked(struct supervisor *cell, bool blocked) {
+static void set_blocked(struct supervisor *self, bool blocked) {
     struct epoll_event event = {.events = EPOLLIN | (blocked ? EPOLLOUT : 0), .data.fd = SOCKET_FD};
-    if (cell->is_blocked == blocked)
+    if (self->is_blocked == blocked)
         return;
-    if (epoll_ctl(cell->epoll, EPOLL_CTL_MOD, SOCKET_FD, &event) < 0) /* direct: it needs no memory, so can't fail */
-        finish(cell);
-    cell->is_blocked = blocked;
+    if (epoll_ctl(self->epoll, EPOLL_CTL_MOD, SOCKET_FD, &event) < 0) /* direct: it needs no memory, so can't fail */
+        finish(self);
+    self->is_blocked = blocked;
 }
 
 /* False: the host does not take it now; it is said again later. */
-static bool tell(struct supervisor *cell, const struct wire_header *header, const char *body, size_t size,
+static bool tell(struct supervisor *self, const struct wire_header *header, const char *body, size_t size,
                  const int *fds, size_t fd_count) {
     int result = wire_send(SOCKET_FD, header, body, size, fds, fd_count, MSG_DONTWAIT);
     if (result >= 0)
         return true;
     if (result != -EAGAIN && result != -ENOBUFS && result != -ENOMEM)
-        finish(cell);
-    set_blocked(cell, true);
+        finish(self);
+    set_blocked(self, true);
     return false;
 }
 
-static bool tell_program(struct supervisor *cell, struct program *program) {
-    struct wire_header header = {.id = program->id};
-    if (program->start_is_due) {
+static bool tell_child(struct supervisor *self, struct child *child) {
+    struct wire_header header = {.id = child->id};
+    if (child->start_is_due) {
         header.type = WIRE_STARTED;
-        header.started.pid = program->pid;
-        if (!tell(cell, &header, NULL, 0, NULL, 0))
+        header.started.pid = child->pid;
+        if (!tell(self, &header, NULL, 0, NULL, 0))
             return false;
-        program->start_is_due = false;
+        child->start_is_due = false;
     }
-    switch (program->state) {
-    case PROGRAM_RUNNING:
+    switch (child->state) {
+    case CHILD_RUNNING:
         return true;
-    case PROGRAM_ENDED:
+    case CHILD_ENDED:
         header.type = WIRE_EXITED;
-        header.exited = program->exited;
-        header.exited.alone = cell->is_alone;
+        header.exited = child->exited;
+        header.exited.alone = self->is_alone;
         break;
-    case PROGRAM_FAILED:
+    case CHILD_FAILED:
         header.type = WIRE_FAILED;
-        header.failed.stage = program->stage;
-        header.failed.number = program->error_number;
+        header.failed.stage = child->stage;
+        header.failed.number = child->error_number;
         break;
     }
-    return tell(cell, &header, NULL, 0, NULL, 0);
+    return tell(self, &header, NULL, 0, NULL, 0);
 }
 
-static bool tell_ready(struct supervisor *cell) {
-    const char *path = cell->containment == SPILE_CONTAINMENT_NAMESPACE ? cell->mountpoint.path : cell->tree.path;
+static bool tell_ready(struct supervisor *self) {
+    const char *path = self->containment == SPILE_CONTAINMENT_NAMESPACE ? self->mountpoint.path : self->tree.path;
     char body[WIRE_TEXT_MAX];
     int size = 0;
-    if (cell->ready_has_fds)
-        size = snprintf(body, sizeof(body), "%s%c%s", path, '\0', cell->notice) + 1;
-    for (size_t i = 0; !cell->ready_has_fds && i < cell->means.groups.count; i++)
-        size += snprintf(body + size, sizeof(body) - (size_t)size, "%s", cell->means.groups.items[i].path) + 1;
-    struct wire_header header = {.type = WIRE_READY, .id = cell->ready_id};
+    if (self->ready_has_fds)
+        size = snprintf(body, sizeof(body), "%s%c%s", path, '\0', self->notice) + 1;
+    for (size_t i = 0; !self->ready_has_fds && i < self->means.groups.count; i++)
+        size += snprintf(body + size, sizeof(body) - (size_t)size, "%s", self->means.groups.items[i].path) + 1;
+    struct wire_header header = {.type = WIRE_READY, .id = self->ready_id};
     header.ready.version = WIRE_VERSION;
-    header.ready.containment = cell->containment;
-    header.ready.means = cell->means.kinds;
-    if (!cell->ready_has_fds)
-        return tell(cell, &header, body, (size_t)size, NULL, 0);
-    AUTO_FD self = sys_pidfd_open(getpid());
-    const int fds[3] = {cell->root, self, cell->keeper.self};
-    if (!tell(cell, &header, body, (size_t)size, fds, self < 0 ? 1 : cell->keeper.self < 0 ? 2 : 3))
+    header.ready.containment = self->containment;
+    header.ready.means = self->means.kinds;
+    if (!self->ready_has_fds)
+        return tell(self, &header, body, (size_t)size, NULL, 0);
+    AUTO_FD pidfd = sys_pidfd_open(getpid());
+    const int fds[3] = {self->root, pidfd, self->keeper.self};
+    if (!tell(self, &header, body, (size_t)size, fds, pidfd < 0 ? 1 : self->keeper.self < 0 ? 2 : 3))
         return false;
-    fd_close(TAKE_FD(cell->keeper.self)); /* once is enough */
+    fd_close(TAKE_FD(self->keeper.self)); /* once is enough */
     return true;
 }
 
-static bool tell_look(struct supervisor *cell) {
-    const struct cell_look *look = &cell->look;
-    struct wire_header header = {.type = WIRE_LOOKED, .id = cell->look_id};
+static bool tell_look(struct supervisor *self) {
+    const struct cell_look *look = &self->look;
+    struct wire_header header = {.type = WIRE_LOOKED, .id = self->look_id};
     header.looked.quiet = look->quiet;
     header.looked.proved = look->proved;
     header.looked.count = (uint32_t)look->count;
     header.looked.total = (uint32_t)look->total;
-    return tell(cell, &header, (const char *)cell->waits, look->count * sizeof(*cell->waits), NULL, 0);
+    return tell(self, &header, (const char *)self->waits, look->count * sizeof(*self->waits), NULL, 0);
 }
 
-static void free_program(struct supervisor *cell, struct program *program) {
-    for (size_t i = 0; i < ARRAY_SIZE(program->held); i++) {
-        cell->held_count -= program->held[i] >= 0;
-        fd_close(program->held[i]);
+static void free_child(struct supervisor *self, struct child *child) {
+    for (size_t i = 0; i < ARRAY_SIZE(child->held); i++) {
+        self->held_count -= child->held[i] >= 0;
+        fd_close(child->held[i]);
     }
-    free(program);
+    free(child);
 }
 
-static void tell_all(struct supervisor *cell) {
-    for (struct program **link = &cell->programs; *link;) {
-        struct program *program = *link;
-        if (!tell_program(cell, program))
+static void tell_all(struct supervisor *self) {
+    for (struct child **link = &self->children; *link;) {
+        struct child *child = *link;
+        if (!tell_child(self, child))
             return;
-        if (program->state == PROGRAM_RUNNING) {
-            link = &program->next;
+        if (child->state == CHILD_RUNNING) {
+            link = &child->next;
         } else {
-            *link = program->next;
-            free_program(cell, program);
+            *link = child->next;
+            free_child(self, child);
         }
     }
-    if (cell->ready_is_due && !tell_ready(cell))
+    if (self->ready_is_due && !tell_ready(self))
         return;
-    cell->ready_is_due = false;
+    self->ready_is_due = false;
     /* After the ends of programs, which it has not seen. */
-    if (cell->look_is_due && !tell_look(cell))
+    if (self->look_is_due && !tell_look(self))
         return;
-    cell->look_is_due = false;
-    set_blocked(cell, false);
+    self->look_is_due = false;
+    set_blocked(self, false);
 }
 
-_Noreturn static void refuse(struct supervisor *cell, int number, const char *what, unsigned promise) {
+_Noreturn static void refuse(struct supervisor *self, int number, const char *what, unsigned promise) {
     struct wire_header header = {.type = WIRE_REFUSED};
     header.refused.number = number;
     header.refused.promise = promise;
     (void)wire_send(SOCKET_FD, &header, what, strlen(what) + 1, NULL, 0, MSG_DONTWAIT);
-    finish(cell);
+    finish(self);
 }
 
 /* ------------------------------------------------------------------------------------------------------ reaping */
 
 /* Takes every child that has ended. wait4 without waiting fails only where there is no child: no fault point. */
-static void reap(struct supervisor *cell) {
+static void reap(struct supervisor *self) {
     struct rusage usage;
     int status;
     pid_t pid;
     while ((pid = wait4(-1, &status, WNOHANG | __WALL, &usage)) > 0) {
-        for (struct program *program = cell->programs; program; program = program->next) {
-            if (program->pid != pid || program->state != PROGRAM_RUNNING)
+        for (struct child *child = self->children; child; child = child->next) {
+            if (child->pid != pid || child->state != CHILD_RUNNING)
                 continue;
-            program->state = PROGRAM_ENDED;
-            program->exited = (struct wire_exited){
+            child->state = CHILD_ENDED;
+            child->exited = (struct wire_exited){
                 .status = status,
                 .pid = pid,
                 .usage = exec_usage(&usage),
             };
-            cgroups_usage(&cell->means.groups, &program->exited.usage);
+            cgroups_usage(&self->means.groups, &child->exited.usage);
             break;
         }
     }
-    cell->is_alone = pid < 0 && errno == ECHILD;
+    self->is_alone = pid < 0 && errno == ECHILD;
 }
 
 /* ----------------------------------------------------------------------------------------------------- starting */
 
-static int start_program(struct supervisor *cell, struct program *program, struct wire_message *message, char *body) {
+static int start_child(struct supervisor *self, struct child *child, struct wire_message *message, char *body) {
     const struct wire_spawn *spawn = &message->header.spawn;
     AUTO_FREE char **strings = wire_unpack(body, spawn);
     if (!strings)
@@ -266,27 +266,27 @@ static int start_program(struct supervisor *cell, struct program *program, struc
         .limits = spawn->limits,
         .place = *strings[2] ? strings[2] : NULL,
     };
-    means_apply(&cell->means, &plan);
-    if (cell->containment == SPILE_CONTAINMENT_REAPER)
+    means_apply(&self->means, &plan);
+    if (self->containment == SPILE_CONTAINMENT_REAPER)
         plan.flags |= EXEC_DIE_WITH_PARENT;
     for (int i = 0; i < 3; i++) {
         if (spawn->stdio[i] >= (int)message->fd_count)
             return -EBADMSG;
-        plan.fds[i] = spawn->stdio[i] < 0 ? cell->null : message->fds[spawn->stdio[i]];
+        plan.fds[i] = spawn->stdio[i] < 0 ? self->null : message->fds[spawn->stdio[i]];
     }
-    int result = exec_start(&plan, &program->pid, NULL, &program->stage);
-    for (int i = 0; i < 2 && result >= 0 && cell->held_count < HELD_MAX; i++) {
+    int result = exec_start(&plan, &child->pid, NULL, &child->stage);
+    for (int i = 0; i < 2 && result >= 0 && self->held_count < HELD_MAX; i++) {
         int place = spawn->stdio[i + 1];
         if (!(spawn->flags & (i == 0 ? PROC_HOLD_OUTPUT : PROC_HOLD_ERROR)) || place < 0 || message->fds[place] < 0)
             continue;
-        program->held[i] = TAKE_FD(message->fds[place]);
-        cell->held_count++;
+        child->held[i] = TAKE_FD(message->fds[place]);
+        self->held_count++;
     }
     return result;
 }
 
 /* The same for a body in a memfd, the last descriptor. */
-static int start_from_memory(struct supervisor *cell, struct program *program, struct wire_message *message) {
+static int start_from_memory(struct supervisor *self, struct child *child, struct wire_message *message) {
     size_t size = message->header.spawn.body_size;
     struct stat status;
     if (message->fd_count == 0)
@@ -301,53 +301,53 @@ static int start_from_memory(struct supervisor *cell, struct program *program, s
     char *body = sys_mmap(size, PROT_READ, MAP_PRIVATE, memory, 0);
     if (body == MAP_FAILED)
         return -errno;
-    result = start_program(cell, program, message, body);
+    result = start_child(self, child, message, body);
     (void)sys_munmap(body, size);
     return result;
 }
 
-static void on_spawn(struct supervisor *cell, struct wire_message *message) {
-    struct program *program = memory_zero(1, sizeof(*program));
+static void on_spawn(struct supervisor *self, struct wire_message *message) {
+    struct child *child = memory_zero(1, sizeof(*child));
     int result;
-    if (!program) {
+    if (!child) {
         struct wire_header header = {.type = WIRE_FAILED, .id = message->header.id};
         header.failed.stage = PROC_STAGE_START;
         header.failed.number = ENOMEM;
         /* Said at once, without a place to keep it; a host that does not listen now is given up. */
-        if (!tell(cell, &header, NULL, 0, NULL, 0))
-            finish(cell);
+        if (!tell(self, &header, NULL, 0, NULL, 0))
+            finish(self);
         return;
     }
-    program->id = message->header.id;
-    program->held[0] = program->held[1] = -1;
-    program->stage = PROC_STAGE_START;
-    program->next = cell->programs;
-    cell->programs = program;
+    child->id = message->header.id;
+    child->held[0] = child->held[1] = -1;
+    child->stage = PROC_STAGE_START;
+    child->next = self->children;
+    self->children = child;
     if (message->lost_fds)
         result = -EMFILE;
     else if (message->header.spawn.in_memory)
-        result = start_from_memory(cell, program, message);
+        result = start_from_memory(self, child, message);
     else if (message->header.spawn.body_size != message->body_size)
         result = -EBADMSG;
     else
-        result = start_program(cell, program, message, message->body);
-    program->start_is_due = result >= 0 && !(message->header.spawn.flags & PROC_TELL_LATE);
-    program->state = result >= 0 ? PROGRAM_RUNNING : PROGRAM_FAILED;
-    program->error_number = -result;
+        result = start_child(self, child, message, message->body);
+    child->start_is_due = result >= 0 && !(message->header.spawn.flags & PROC_TELL_LATE);
+    child->state = result >= 0 ? CHILD_RUNNING : CHILD_FAILED;
+    child->error_number = -result;
     if (result >= 0)
-        cell->is_alone = false;
-    tell_all(cell);
+        self->is_alone = false;
+    tell_all(self);
 }
 
 /* ------------------------------------------------------------------------------------------------------ serving */
 
 /* As if no call had been there. */
-static int renew_namespaces(struct supervisor *cell) {
-    struct mountpoint *mountpoint = &cell->mountpoint;
+static int renew_namespaces(struct supervisor *self) {
+    struct mountpoint *mountpoint = &self->mountpoint;
     bool has_objects = mountpoint->has_ipc && ipc_is_used(mountpoint->path, &mountpoint->queues);
-    if (!has_objects && mountpoint_wipe(mountpoint, cell->root))
+    if (!has_objects && mountpoint_wipe(mountpoint, self->root))
         return 0;
-    cell->root = fd_close(cell->root);
+    self->root = fd_close(self->root);
     mountpoint_unmount(mountpoint);
     int result = has_objects ? ipc_enter() : 0;
     if (has_objects) {
@@ -355,113 +355,113 @@ static int renew_namespaces(struct supervisor *cell) {
         mountpoint->queues = IPC_UNSEEN;
     }
     if (result >= 0)
-        result = mountpoint_mount(mountpoint, &cell->root);
-    cell->ready_has_fds = true;
+        result = mountpoint_mount(mountpoint, &self->root);
+    self->ready_has_fds = true;
     return result;
 }
 
-static void on_reset(struct supervisor *cell, uint32_t id) {
+static void on_reset(struct supervisor *self, uint32_t id) {
     /* Woken by the host we may have taken its processor away: it goes on first, with what the call is waited for. */
     (void)sched_yield();
-    if (!cell->is_alone)
-        kill_all(cell);
-    means_rest(&cell->means);
+    if (!self->is_alone)
+        kill_all(self);
+    means_rest(&self->means);
     int result = 0;
-    cell->ready_has_fds = false;
-    if (cell->containment == SPILE_CONTAINMENT_REAPER)
-        result = tree_empty(cell->tree.fd);
+    self->ready_has_fds = false;
+    if (self->containment == SPILE_CONTAINMENT_REAPER)
+        result = tree_empty(self->tree.fd);
     else
-        result = renew_namespaces(cell);
+        result = renew_namespaces(self);
     if (result < 0)
-        finish(cell); /* the host takes another cell */
-    cell->ready_is_due = true;
-    cell->ready_id = id;
-    tell_all(cell);
+        finish(self); /* the host takes another cell */
+    self->ready_is_due = true;
+    self->ready_id = id;
+    tell_all(self);
 }
 
-static int watch(struct supervisor *cell, int fd) {
+static int watch(struct supervisor *self, int fd) {
     struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
-    return sys_epoll_add(cell->epoll, fd, &event);
+    return sys_epoll_add(self->epoll, fd, &event);
 }
 
-static void on_lease(struct supervisor *cell, uint32_t id, const struct cell_wants *wants) {
+static void on_lease(struct supervisor *self, uint32_t id, const struct cell_wants *wants) {
     struct means_refusal refusal = {0};
-    if (!means_find(&cell->means, wants, &refusal))
-        refuse(cell, refusal.number, refusal.what, refusal.promise);
-    struct cgroups *groups = &cell->means.groups;
+    if (!means_find(&self->means, wants, &refusal))
+        refuse(self, refusal.number, refusal.what, refusal.promise);
+    struct cgroups *groups = &self->means.groups;
     int result = 0;
     if (groups->killed >= 0 && !groups->is_watched)
-        result = watch(cell, groups->killed);
+        result = watch(self, groups->killed);
     groups->is_watched = groups->killed >= 0;
-    if (result >= 0 && cell->containment == SPILE_CONTAINMENT_NAMESPACE && wants->file_bytes)
-        result = mountpoint_limit(&cell->mountpoint, wants->file_bytes);
+    if (result >= 0 && self->containment == SPILE_CONTAINMENT_NAMESPACE && wants->file_bytes)
+        result = mountpoint_limit(&self->mountpoint, wants->file_bytes);
     if (result < 0)
-        refuse(cell, -result, "limiting what programs may use", 0);
-    cell->ready_is_due = true;
-    cell->ready_has_fds = false;
-    cell->ready_id = id;
-    tell_all(cell);
+        refuse(self, -result, "limiting what programs may use", 0);
+    self->ready_is_due = true;
+    self->ready_has_fds = false;
+    self->ready_id = id;
+    tell_all(self);
 }
 
-static size_t list_running(const struct supervisor *cell, struct look_program *programs) {
+static size_t list_running(const struct supervisor *self, struct look_program *programs) {
     size_t count = 0;
-    for (const struct program *program = cell->programs; program; program = program->next) {
-        if (program->state != PROGRAM_RUNNING)
+    for (const struct child *child = self->children; child; child = child->next) {
+        if (child->state != CHILD_RUNNING)
             continue;
         if (programs)
-            programs[count] = (struct look_program){program->id, program->pid};
+            programs[count] = (struct look_program){child->id, child->pid};
         count++;
     }
     return count;
 }
 
-static void on_look(struct supervisor *cell, const struct wire_message *message) {
+static void on_look(struct supervisor *self, const struct wire_message *message) {
     size_t count = message->header.look.count;
     if (message->body_size != count * sizeof(struct cell_inode))
-        finish(cell);
-    AUTO_FREE struct look_program *programs = memory_new((list_running(cell, NULL) + 1) * sizeof(*programs));
+        finish(self);
+    AUTO_FREE struct look_program *programs = memory_new((list_running(self, NULL) + 1) * sizeof(*programs));
     AUTO_FREE struct cell_inode *inodes = memory_new(message->body_size + 1);
-    cell->look = (struct cell_look){0};
+    self->look = (struct cell_look){0};
     if (programs && inodes) {
         memcpy(inodes, message->body, message->body_size);
         const struct look_place place = {
-            .containment = cell->containment,
+            .containment = self->containment,
             .programs = programs,
-            .program_count = list_running(cell, programs),
-            .root = cell->root,
-            .path = cell->tree.path,
+            .program_count = list_running(self, programs),
+            .root = self->root,
+            .path = self->tree.path,
             .inodes = inodes,
             .inode_count = count,
         };
-        look_twice(&place, cell->waits, ARRAY_SIZE(cell->waits), &cell->look);
+        look_twice(&place, self->waits, ARRAY_SIZE(self->waits), &self->look);
     }
-    cell->look_is_due = true;
-    cell->look_id = message->header.id;
-    tell_all(cell);
+    self->look_is_due = true;
+    self->look_id = message->header.id;
+    tell_all(self);
 }
 
-static void on_message(struct supervisor *cell) {
+static void on_message(struct supervisor *self) {
     struct wire_message message;
-    int result = wire_receive(SOCKET_FD, cell->body, WIRE_BODY_MAX, &message, MSG_DONTWAIT);
+    int result = wire_receive(SOCKET_FD, self->body, WIRE_BODY_MAX, &message, MSG_DONTWAIT);
     if (result == -EAGAIN)
         return;
     if (result <= 0)
-        finish(cell);
+        finish(self);
     switch ((enum wire_type)message.header.type) {
     case WIRE_LEASE:
-        on_lease(cell, message.header.id, &message.header.lease);
+        on_lease(self, message.header.id, &message.header.lease);
         break;
     case WIRE_SPAWN:
-        on_spawn(cell, &message);
+        on_spawn(self, &message);
         break;
     case WIRE_SIGNAL:
-        signal_all(cell, message.header.signal.signal);
+        signal_all(self, message.header.signal.signal);
         break;
     case WIRE_LOOK:
-        on_look(cell, &message);
+        on_look(self, &message);
         break;
     case WIRE_RESET:
-        on_reset(cell, message.header.id);
+        on_reset(self, message.header.id);
         break;
     case WIRE_QUIT:
     case WIRE_READY:
@@ -470,98 +470,98 @@ static void on_message(struct supervisor *cell) {
     case WIRE_FAILED:
     case WIRE_EXITED:
     case WIRE_LOOKED:
-        finish(cell);
+        finish(self);
     }
     wire_message_done(&message);
 }
 
-static void on_child(struct supervisor *cell) {
+static void on_child(struct supervisor *self) {
     struct signalfd_siginfo info;
-    (void)sys_read(cell->signals, &info, sizeof(info)); /* one: CHLD does not queue */
-    reap(cell);
-    tell_all(cell);
+    (void)sys_read(self->signals, &info, sizeof(info)); /* one: CHLD does not queue */
+    reap(self);
+    tell_all(self);
 }
 
-static void serve(struct supervisor *cell) {
+static void serve(struct supervisor *self) {
     struct epoll_event events[4];
-    struct cgroups *groups = &cell->means.groups;
-    ssize_t count = sys_epoll_wait(cell->epoll, events, ARRAY_SIZE(events), -1);
+    struct cgroups *groups = &self->means.groups;
+    ssize_t count = sys_epoll_wait(self->epoll, events, ARRAY_SIZE(events), -1);
     if (count < 0 && count != -EINTR && count != -EAGAIN)
-        finish(cell);
+        finish(self);
     for (ssize_t i = 0; i < count; i++) {
         if (events[i].data.fd == HOST_FD || (events[i].events & (EPOLLHUP | EPOLLERR)))
-            finish(cell);
-        if (events[i].data.fd == cell->signals)
-            on_child(cell);
+            finish(self);
+        if (events[i].data.fd == self->signals)
+            on_child(self);
         else if (events[i].data.fd == groups->killed && cgroups_note_shortage(groups))
-            signal_all(cell, SIGKILL); /* the limit of memory was reached: all or none */
+            signal_all(self, SIGKILL); /* the limit of memory was reached: all or none */
         else if (events[i].events & EPOLLOUT)
-            tell_all(cell);
+            tell_all(self);
         if (events[i].data.fd == SOCKET_FD && (events[i].events & EPOLLIN))
-            on_message(cell);
+            on_message(self);
     }
 }
 
 /* ---------------------------------------------------------------------------------------------------- beginning */
 
-static int open_events(struct supervisor *cell) {
+static int open_events(struct supervisor *self) {
     sigset_t children;
     sigemptyset(&children);
     sigaddset(&children, SIGCHLD);
-    int result = cell->null = sys_dup_cloexec(STDIN_FILENO, HIGH_FD);
+    int result = self->null = sys_dup_cloexec(STDIN_FILENO, HIGH_FD);
     if (result >= 0)
-        result = cell->signals = sys_signalfd(&children);
+        result = self->signals = sys_signalfd(&children);
     if (result >= 0)
-        result = cell->epoll = sys_epoll_create();
+        result = self->epoll = sys_epoll_create();
     if (result >= 0)
-        result = watch(cell, SOCKET_FD);
+        result = watch(self, SOCKET_FD);
     if (result >= 0)
-        result = watch(cell, HOST_FD);
+        result = watch(self, HOST_FD);
     if (result >= 0)
-        result = watch(cell, cell->signals);
+        result = watch(self, self->signals);
     return result;
 }
 
-static int become_reaper(struct supervisor *cell) {
-    cell->containment = SPILE_CONTAINMENT_REAPER;
-    keeper_done(&cell->keeper);
+static int become_reaper(struct supervisor *self) {
+    self->containment = SPILE_CONTAINMENT_REAPER;
+    keeper_done(&self->keeper);
     int result = prctl(PR_SET_CHILD_SUBREAPER, 1) < 0 ? -errno : 0;
     if (result >= 0)
-        result = tree_make(&cell->tree);
-    cell->root = cell->tree.fd;
+        result = tree_make(&self->tree);
+    self->root = self->tree.fd;
     return result;
 }
 
-static int become_init(struct supervisor *cell, const char *directory, struct contain_failure *failure) {
-    cell->containment = SPILE_CONTAINMENT_NAMESPACE;
+static int become_init(struct supervisor *self, const char *directory, struct contain_failure *failure) {
+    self->containment = SPILE_CONTAINMENT_NAMESPACE;
     int result = -EPERM;
-    keeper_prepare(&cell->keeper);
+    keeper_prepare(&self->keeper);
     if (geteuid() == 0)
-        result = contain_enter(directory, false, &cell->keeper, &cell->mountpoint, &cell->root, failure);
+        result = contain_enter(directory, false, &self->keeper, &self->mountpoint, &self->root, failure);
     if (result < 0) {
-        result = contain_enter(directory, true, &cell->keeper, &cell->mountpoint, &cell->root, failure);
-        cell->means.counts_users = geteuid() != 0 && means_counts_users(); /* root is exempt */
+        result = contain_enter(directory, true, &self->keeper, &self->mountpoint, &self->root, failure);
+        self->means.counts_users = geteuid() != 0 && means_counts_users(); /* root is exempt */
     }
     return result;
 }
 
-static void enter(struct supervisor *cell, const char *mode, const char *directory) {
+static void enter(struct supervisor *self, const char *mode, const char *directory) {
     struct contain_failure failure = {.number = 0};
     int result = -EPERM;
     if (strcmp(mode, "reaper") != 0) {
-        result = become_init(cell, directory, &failure);
+        result = become_init(self, directory, &failure);
         if (result < 0 && strcmp(mode, "namespace") == 0)
-            refuse(cell, -result, failure.what, 0);
+            refuse(self, -result, failure.what, 0);
         if (result < 0)
-            snprintf(cell->notice, sizeof(cell->notice),
+            snprintf(self->notice, sizeof(self->notice),
                      "programs have no namespaces of their own here (%s: %s): their files lie in memory that all users "
                      "share, without a limit, and killing their supervisor may leave some behind",
                      failure.what, strerror(-result));
     }
     if (result < 0)
-        result = become_reaper(cell);
+        result = become_reaper(self);
     if (result < 0)
-        refuse(cell, -result, "making a directory in '/dev/shm'", 0);
+        refuse(self, -result, "making a directory in '/dev/shm'", 0);
 }
 
 static struct supervisor supervisor = {

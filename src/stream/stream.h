@@ -82,13 +82,14 @@ struct stream *stream_free(struct stream *stream);
 void stream_abandon(struct stream *stream);
 void stream_get_info(const struct stream *stream, struct stream_info *info);
 
-/* The source, one of: */
-void stream_hold_memory(struct stream *stream, const void *data,
-                        size_t size); /* stays as it is until the stream is freed */
-void stream_hold_file(struct stream *stream, int fd, uint64_t base,
-                      uint64_t size); /* of a regular file; takes fd over */
+/* The source is one of these four. Memory that stays as it is until the stream is freed: */
+void stream_hold_memory(struct stream *stream, const void *data, size_t size);
+/* A piece of a regular file; takes fd over. */
+void stream_hold_file(struct stream *stream, int fd, uint64_t base, uint64_t size);
+/* What stream_give gives. */
 void stream_expect_given(struct stream *stream);
-int stream_make_writer(struct stream *stream, const char *path); /* the FIFO a program writes, at path under the root */
+/* The FIFO that a program writes, at path under the root. */
+int stream_make_writer(struct stream *stream, const char *path);
 
 /* Gives bytes; returns how many were taken, which may be none. */
 size_t stream_give(struct stream *stream, const void *data, size_t size);
