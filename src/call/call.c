@@ -40,25 +40,31 @@ static unsigned processor_count(void) {
     return count > 0 ? (unsigned)count : 1;
 }
 
-static int copy_strings(const char *const *from, char ***ret_copy) {
+static int copy_texts(const char *const *texts, size_t count, char ***ret_copy) {
+    char **copy = memory_zero(count + 1, sizeof(*copy));
+    int result = copy ? 0 : -ENOMEM;
+    for (size_t i = 0; i < count && result >= 0; i++)
+        if (!texts[i])
+            result = -EINVAL;
+        else if (!(copy[i] = memory_string(texts[i])))
+            result = -ENOMEM;
+    if (result < 0)
+        string_list_free(copy);
+    else
+        *ret_copy = copy;
+    return result;
+}
+
+static int copy_list(const char *const *from, char ***ret_copy) {
     size_t count = 0;
     while (from[count])
         count++;
-    char **copy = memory_zero(count + 1, sizeof(*copy));
-    for (size_t i = 0; copy && i < count; i++)
-        if (!(copy[i] = memory_string(from[i]))) {
-            string_list_free(copy);
-            copy = NULL;
-        }
-    if (!copy)
-        return -ENOMEM;
-    *ret_copy = copy;
-    return 0;
+    return copy_texts(from, count, ret_copy);
 }
 
 static int copy_options(spile_call *call, const spile_call_options *options) {
     call->options = *options;
-    if (options->env && copy_strings(options->env, &call->env) < 0)
+    if (options->env && copy_list(options->env, &call->env) < 0)
         return -ENOMEM;
     if (options->cwd && !(call->cwd = memory_string(options->cwd)))
         return -ENOMEM;
@@ -305,7 +311,7 @@ static int add_tree(spile_call *call, const char *name, const char *path) {
     DIR *directory = sys_fdopendir(fd);
     if (!directory)
         return -errno;
-    (void)TAKE_FD(fd); /* the stream's now */
+    (void)TAKE_FD(fd); /* the directory's now */
     int result = 0;
     struct dirent *found;
     while (result >= 0 && (found = readdir(directory)))
@@ -414,21 +420,6 @@ static int check_value(const spile_call *call, const char *name, bool is_list) {
         if (strcmp(call->values[i].name, name) == 0)
             return -EEXIST;
     return 0;
-}
-
-static int copy_texts(const char *const *texts, size_t count, char ***ret_copy) {
-    char **copy = memory_zero(count + 1, sizeof(*copy));
-    int result = copy ? 0 : -ENOMEM;
-    for (size_t i = 0; i < count && result >= 0; i++)
-        if (!texts[i])
-            result = -EINVAL;
-        else if (!(copy[i] = memory_string(texts[i])))
-            result = -ENOMEM;
-    if (result < 0)
-        string_list_free(copy);
-    else
-        *ret_copy = copy;
-    return result;
 }
 
 static int add_values(spile_call *call, const char *name, const char *const *texts, size_t count, bool is_list) {
