@@ -138,7 +138,7 @@ static void remove_stale(const char *base) {
     DIR *list = directory < 0 ? NULL : sys_fdopendir(directory);
     if (!list)
         return;
-    (void)TAKE_FD(directory); /* the stream's now */
+    (void)TAKE_FD(directory); /* the directory's now */
     for (const struct dirent *entry; (entry = readdir(list));) {
         if (!tree_is_name(entry->d_name))
             continue;
