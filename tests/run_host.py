@@ -12,7 +12,7 @@ class Host:
     """A directory to call from."""
 
     def __init__(self, spile, build, directory):
-        self.spile, self.directory = spile, directory
+        self.spile, self.directory, self.started = spile, directory, []
         self.env = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C", "SPILE_CELL": str(build / "src/spile-cell")}
         if "ASAN_OPTIONS" in os.environ:
             self.env["ASAN_OPTIONS"] = os.environ["ASAN_OPTIONS"]
@@ -36,7 +36,16 @@ class Host:
         options.setdefault("stdout", subprocess.PIPE)
         options.setdefault("stderr", subprocess.PIPE)
         options.setdefault("env", self.env)
-        return subprocess.Popen([self.spile, command, *map(str, words)], cwd=self.directory, **options)
+        process = subprocess.Popen([self.spile, command, *map(str, words)], cwd=self.directory, **options)
+        self.started.append(process)
+        return process
+
+    def end(self):
+        """What a test that failed has left running goes."""
+        for process in self.started:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
 
     def run(self, *words, data=None, **options):
         if data is not None:
@@ -68,4 +77,6 @@ class Ran:
 
 @pytest.fixture
 def host(spile, build, tmp_path):
-    return Host(spile, build, tmp_path)
+    host = Host(spile, build, tmp_path)
+    yield host
+    host.end()

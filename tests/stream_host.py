@@ -63,4 +63,5 @@ def host(spile, build, tmp_path):
     streams.pipe_user = build / "tests/pipe_user"
     if not streams.pipe_user.exists():
         pytest.skip("the helper 'pipe_user' is not built: libcheck is missing (tools/setup test)")
-    return streams
+    yield streams
+    streams.end()
