@@ -1,5 +1,8 @@
 /* Control groups: see cgroup.h. Nothing of a group that is somebody else's is ever changed, so a host in a group whose
  * parents do not hand on their controllers has none.
+ *
+ * In version 2 a group that hands on controllers has no processes of its own. So programs are in a group in the one
+ * that has the limits, which hands them on: a call that a program makes finds it, and is held to them too.
  */
 #include "cell/cgroup.h"
 #include "cell/tree.h"
@@ -7,6 +10,8 @@
 #include <sys/random.h>
 
 enum { REMOVE_TRIES = 50, REMOVE_WAIT_MS = 2 };
+
+static const char of_programs[] = "programs", refused_programs[] = "programs/pids.events"; /* in that with the limits */
 
 static const struct {
     unsigned bit;
@@ -43,18 +48,28 @@ static int write_limit(int directory, const char *path, uint64_t value, const ch
     return sys_write_control(fd, text, strlen(text));
 }
 
-/* The number alone in a file, or behind a word of it; 0 where it is not there. */
-static uint64_t read_number(int directory, const char *path, const char *word) {
+/* The number alone in a file, or behind a word of it. */
+static int find_number(int directory, const char *path, const char *word, uint64_t *ret_number) {
     AUTO_TEXT text = {0};
-    if (read_whole(directory, path, &text) < 0 || !text.data)
-        return 0;
+    int result = read_whole(directory, path, &text);
+    if (result < 0)
+        return result;
     for (const char *line = text.data; line; line = strchr(line, '\n')) {
         line += *line == '\n';
         size_t size = strlen(word);
-        if (strncmp(line, word, size) == 0 && (size == 0 || line[size] == ' '))
-            return strtoull(line + size, NULL, 10);
+        if (strncmp(line, word, size) == 0 && (size == 0 || line[size] == ' ')) {
+            *ret_number = strtoull(line + size, NULL, 10);
+            return 0;
+        }
     }
-    return 0;
+    return -ENODATA;
+}
+
+/* The same; 0 where it is not there. */
+static uint64_t read_number(int directory, const char *path, const char *word) {
+    uint64_t number = 0;
+    (void)find_number(directory, path, word, &number);
+    return number;
 }
 
 /* Whether a word stands in a list that `separators` part. */
@@ -130,6 +145,65 @@ static bool place_find(const char *controller, struct place *place) {
     return false;
 }
 
+/* ------------------------------------------------------------------------------------------------------- removing */
+
+static bool find_below(int group, char name[NAME_MAX + 1]) {
+    AUTO_FD fd = sys_openat(group, ".", O_RDONLY | O_DIRECTORY, 0);
+    DIR *list = fd < 0 ? NULL : sys_fdopendir(fd);
+    bool is_found = false;
+    if (!list)
+        return false;
+    (void)TAKE_FD(fd); /* the stream's now */
+    for (const struct dirent *entry; !is_found && (entry = readdir(list));) {
+        is_found = entry->d_type == DT_DIR && strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
+        if (is_found)
+            memcpy(name, entry->d_name, strlen(entry->d_name) + 1);
+    }
+    (void)closedir(list);
+    return is_found;
+}
+
+/* Removes one of the groups below that has none below it. */
+static int remove_below(const char *path) {
+    char name[NAME_MAX + 1];
+    AUTO_FD above = sys_openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, 0);
+    if (above < 0)
+        return above;
+    if (!find_below(above, name))
+        return -ENOENT;
+    for (;;) {
+        char deeper[NAME_MAX + 1];
+        AUTO_FD group = sys_openat(above, name, O_RDONLY | O_DIRECTORY, 0);
+        if (group == -EACCES && sys_fchmodat(above, name, 0700) >= 0)
+            group = sys_openat(above, name, O_RDONLY | O_DIRECTORY, 0);
+        if (group < 0)
+            return group;
+        if (!find_below(group, deeper))
+            return sys_unlinkat(above, name, AT_REMOVEDIR);
+        fd_close(above);
+        above = TAKE_FD(group);
+        memcpy(name, deeper, strlen(deeper) + 1);
+    }
+}
+
+/* A group with those in it: ours for programs, and what programs made or calls of theirs that were killed left. */
+static int remove_all(const char *path) {
+    int result;
+    do
+        result = sys_unlinkat(AT_FDCWD, path, AT_REMOVEDIR);
+    while (result == -EBUSY && remove_below(path) >= 0);
+    return result;
+}
+
+void cgroup_remove_path(const char *path) {
+    /* A process that has just been killed may still be on its way out of it. */
+    for (int attempt = 0; attempt < REMOVE_TRIES; attempt++) {
+        if (remove_all(path) != -EBUSY)
+            return;
+        (void)poll(NULL, 0, REMOVE_WAIT_MS);
+    }
+}
+
 /* ------------------------------------------------------------------------------------------------------- making */
 
 /* Takes away what dead cells have left. */
@@ -143,8 +217,10 @@ static void remove_stale(const char *base) {
         if (!tree_is_name(entry->d_name))
             continue;
         AUTO_FD fd = -1;
-        if (directory_claim(dirfd(list), entry->d_name, &fd) >= 0)
-            (void)sys_unlinkat(dirfd(list), entry->d_name, AT_REMOVEDIR); /* not while it has processes */
+        cgroup_path path;
+        if (directory_claim(dirfd(list), entry->d_name, &fd) >= 0 &&
+            snprintf(path, sizeof(path), "%s/%s", base, entry->d_name) < (int)sizeof(path))
+            (void)remove_all(path); /* not while it has processes */
     }
     (void)closedir(list);
 }
@@ -176,10 +252,37 @@ static int choose_name(cgroup_path path, const char *base) {
                : -ENAMETOOLONG;
 }
 
-static int cgroup_make(struct cgroup *cgroup, const char *base, char *note) {
+/* It hands on all that it can, for a call in the call. In a threaded group it can't. */
+static int hand_on(const struct cgroup *cgroup) {
+    AUTO_TEXT list = {0};
+    AUTO_FD control = sys_openat(cgroup->fd, "cgroup.subtree_control", O_WRONLY, 0);
+    int result = control < 0 ? control : read_whole(cgroup->fd, "cgroup.controllers", &list);
+    for (size_t i = 0; i < ARRAY_SIZE(controllers) && result >= 0; i++) {
+        char line[16];
+        snprintf(line, sizeof(line), "+%s", controllers[i].name);
+        if (list.data && has_word(list.data, " \n", controllers[i].name))
+            result = sys_write_control(control, line, strlen(line));
+    }
+    return result;
+}
+
+/* Where programs enter it. */
+static int open_procs(const struct cgroup *cgroup) {
+    if (!cgroup->is_unified)
+        return sys_openat(cgroup->fd, "cgroup.procs", O_WRONLY, 0);
+    int result = hand_on(cgroup);
+    if (result >= 0)
+        result = sys_mkdirat(cgroup->fd, of_programs, 0700);
+    if (result < 0)
+        return result;
+    AUTO_FD programs = sys_openat(cgroup->fd, of_programs, O_RDONLY | O_DIRECTORY, 0);
+    return programs < 0 ? programs : sys_openat(programs, "cgroup.procs", O_WRONLY, 0);
+}
+
+static int cgroup_make(struct cgroup *cgroup, unsigned with, bool is_unified, const char *base, char *note) {
     enum { ATTEMPTS = 16 };
     int result = -EEXIST;
-    *cgroup = (struct cgroup){.fd = -1, .procs = -1, .note = note};
+    *cgroup = (struct cgroup){.controllers = with, .is_unified = is_unified, .fd = -1, .procs = -1, .note = note};
     remove_stale(base);
     for (int attempt = 0; attempt < ATTEMPTS && (result == -EEXIST || result == -EAGAIN); attempt++) {
         result = choose_name(cgroup->path, base);
@@ -191,9 +294,9 @@ static int cgroup_make(struct cgroup *cgroup, const char *base, char *note) {
             continue;
         result = directory_claim(AT_FDCWD, cgroup->path, &cgroup->fd);
         if (result >= 0)
-            result = cgroup->procs = sys_openat(cgroup->fd, "cgroup.procs", O_WRONLY, 0);
+            result = cgroup->procs = open_procs(cgroup);
         if (result < 0)
-            (void)sys_unlinkat(AT_FDCWD, cgroup->path, AT_REMOVEDIR);
+            (void)remove_all(cgroup->path);
         if (result == -ENODEV || result == -ENOENT)
             result = -EAGAIN; /* another process took it for stale before the lock was ours */
         if (result == -EAGAIN)
@@ -230,32 +333,41 @@ static unsigned handed_on(const char *base, unsigned wanted) {
 
 /* Version 2: a group can be made for a controller only where the parent hands it on, which one with processes of its
  * own does not. So beside or above the host's own, as near as it may be; who may move processes at the place where
- * both meet may move them from the one to the other. */
-static unsigned make_unified(struct cgroup *cgroup, unsigned wanted, char *note, struct cgroup_refusals *refusals) {
-    struct place place;
+ * both meet may move them from the one to the other. *ret_fewer: what the last looked at hands on that does not hand on
+ * all that is wanted. */
+static unsigned make_above(struct cgroup *cgroup, const struct place *place, unsigned wanted, char *note,
+                           struct cgroup_refusals *refusals, unsigned *ret_fewer) {
     char base[2 * PATH_MAX], procs[2 * PATH_MAX + 16];
-    if (!place_find(NULL, &place))
-        return 0;
-    size_t mount_size = strlen(place.mount);
-    snprintf(base, sizeof(base), "%s%s", place.mount, strcmp(place.own, "/") == 0 ? "" : place.own);
+    size_t mount_size = strlen(place->mount);
+    snprintf(base, sizeof(base), "%s%s", place->mount, strcmp(place->own, "/") == 0 ? "" : place->own);
     for (;;) {
         unsigned have = handed_on(base, wanted);
-        snprintf(procs, sizeof(procs), "%s/cgroup.procs", base);
-        int result = have ? sys_faccessat(AT_FDCWD, procs, W_OK, AT_EACCESS) : -ENOENT;
-        if (result >= 0)
-            result = cgroup_make(cgroup, base, note);
-        if (result >= 0) {
-            cgroup->controllers = have;
-            cgroup->is_unified = true;
-            return have;
-        }
-        if (have)
+        if (have == wanted) {
+            snprintf(procs, sizeof(procs), "%s/cgroup.procs", base);
+            int result = sys_faccessat(AT_FDCWD, procs, W_OK, AT_EACCESS);
+            if (result >= 0)
+                result = cgroup_make(cgroup, have, true, base, note);
+            if (result >= 0)
+                return have;
             refuse(refusals, have, result, "making a control group in", base);
+        } else if (have) {
+            *ret_fewer = have;
+        }
         char *slash = strrchr(base, '/');
-        if (!slash || (size_t)(slash - base) < mount_size)
+        if (!slash || (size_t)(slash - base) < mount_size || tree_is_name(slash + 1)) /* a cell's limits hold in it */
             return 0;
         *slash = '\0';
     }
+}
+
+/* A process is in one group of version 2, so rather in one farther off that has all controllers. */
+static unsigned make_unified(struct cgroup *cgroup, unsigned wanted, char *note, struct cgroup_refusals *refusals) {
+    struct place place;
+    unsigned fewer = 0, none = 0;
+    if (!place_find(NULL, &place))
+        return 0;
+    unsigned have = make_above(cgroup, &place, wanted, note, refusals, &fewer);
+    return have || !fewer ? have : make_above(cgroup, &place, fewer, note, refusals, &none);
 }
 
 static unsigned make_legacy(struct cgroup *cgroup, size_t index, char *note, struct cgroup_refusals *refusals) {
@@ -264,12 +376,11 @@ static unsigned make_legacy(struct cgroup *cgroup, size_t index, char *note, str
     if (!place_find(controllers[index].name, &place))
         return 0;
     snprintf(base, sizeof(base), "%s%s", place.mount, strcmp(place.own, "/") == 0 ? "" : place.own);
-    int result = cgroup_make(cgroup, base, note);
-    if (result < 0) {
-        refuse(refusals, controllers[index].bit, result, "making a control group in", base);
-        return 0;
-    }
-    return cgroup->controllers = controllers[index].bit;
+    int result = cgroup_make(cgroup, controllers[index].bit, false, base, note);
+    if (result >= 0)
+        return cgroup->controllers;
+    refuse(refusals, controllers[index].bit, result, "making a control group in", base);
+    return 0;
 }
 
 static char *next_note(const struct cgroups *cgroups) {
@@ -307,14 +418,16 @@ static int limit_legacy_memory(const struct cgroup *cgroup, uint64_t bytes) {
     return result == -ENOENT ? 0 : result;
 }
 
+/* Kernels without swap have no limit of it. */
 static int limit_unified_memory(const struct cgroup *cgroup, uint64_t bytes) {
     int result = write_limit(cgroup->fd, "memory.max", bytes, "max");
-    if (result >= 0 && bytes)
-        result = write_limit(cgroup->fd, "memory.swap.max", 0, "0");
+    if (result < 0)
+        return result;
+    result = write_limit(cgroup->fd, "memory.swap.max", 0, bytes ? "0" : "max");
     if (result < 0 && result != -ENOENT)
         return result;
     /* All or none: half a pipeline is of no use. Since Linux 4.19. */
-    (void)write_limit(cgroup->fd, "memory.oom.group", 1, "");
+    (void)write_limit(cgroup->fd, "memory.oom.group", bytes != 0, "0");
     return 0;
 }
 
@@ -375,41 +488,75 @@ static uint32_t memory_kills(const struct cgroup *cgroup) {
     return (uint32_t)read_number(cgroup->fd, cgroup->is_unified ? "memory.events" : "memory.oom_control", "oom_kill");
 }
 
-static uint32_t processes_refused(const struct cgroup *cgroup) {
-    return (uint32_t)read_number(cgroup->fd, "pids.events", "max");
+/* How often its own limit was reached: a group around it has one too, perhaps, and a call that a program made. Version
+ * 1 does not tell them apart. */
+static uint32_t memory_shortages(const struct cgroup *cgroup) {
+    return cgroup->is_unified ? (uint32_t)read_number(cgroup->fd, "memory.events.local", "oom") : 0;
 }
 
+static uint32_t processes_refused(const struct cgroup *cgroup) {
+    uint64_t count;
+    if (!cgroup->is_unified)
+        return (uint32_t)read_number(cgroup->fd, "pids.events", "max");
+    if (find_number(cgroup->fd, "pids.events.local", "max", &count) >= 0)
+        return (uint32_t)count;
+    /* Before Linux 6.11 all that is known is how often who is in a group was refused. */
+    return (uint32_t)read_number(cgroup->fd, refused_programs, "max");
+}
+
+static void add_memory_usage(const struct cgroups *cgroups, const struct cgroup *cgroup, struct proc_usage *usage) {
+    uint32_t kills = MAX(memory_kills(cgroup) - cgroup->memory_kills, cgroups->shortages);
+    if (kills == 0 || (cgroup->is_unified && memory_shortages(cgroup) == cgroup->memory_shortages))
+        return;
+    usage->memory_kills = kills;
+    /* Of all leases so far: of one whose limit was higher, perhaps, but this one could not have more than its own. */
+    usage->memory_peak_bytes = MIN(
+        read_number(cgroup->fd, cgroup->is_unified ? "memory.peak" : "memory.max_usage_in_bytes", ""),
+        cgroup->memory_bytes);
+}
+
+/* Without a limit it was one of somebody else's that was reached. */
 void cgroups_usage(const struct cgroups *cgroups, struct proc_usage *usage) {
     for (size_t i = 0; i < cgroups->count; i++) {
         const struct cgroup *cgroup = &cgroups->items[i];
         unsigned used = cgroup->controllers & cgroups->used;
-        if (used & CGROUP_MEMORY)
-            usage->memory_kills = MAX(memory_kills(cgroup) - cgroup->memory_kills, cgroups->shortages);
-        /* Of all leases so far: of one whose limit was higher, perhaps, but this one could not have more than its own.
-         */
-        if (usage->memory_kills > 0 && used & CGROUP_MEMORY)
-            usage->memory_peak_bytes = MIN(
-                read_number(cgroup->fd, cgroup->is_unified ? "memory.peak" : "memory.max_usage_in_bytes", ""),
-                cgroup->memory_bytes);
-        if (used & CGROUP_PROCESSES)
+        if (used & CGROUP_MEMORY && cgroup->memory_bytes)
+            add_memory_usage(cgroups, cgroup, usage);
+        if (used & CGROUP_PROCESSES && cgroup->processes)
             usage->processes_refused = processes_refused(cgroup) - cgroup->processes_refused;
     }
 }
 
 /* ------------------------------------------------------------------------------------------------------- keeping */
 
+/* Whether a program, or a call that it made, has left groups in it. */
+static bool has_others(const struct cgroup *cgroup) {
+    enum { LINKS_ALONE = 2 };
+    struct stat whole = {0}, programs = {.st_nlink = LINKS_ALONE};
+    int result = sys_fstat(cgroup->fd, &whole);
+    if (result >= 0 && cgroup->is_unified)
+        result = sys_fstatat(cgroup->fd, of_programs, &programs, 0);
+    return result < 0 || whole.st_nlink > (cgroup->is_unified ? LINKS_ALONE + 1u : LINKS_ALONE) ||
+           programs.st_nlink > LINKS_ALONE;
+}
+
 /* Begins to count anew. False: memory of the lease before is still there, of results that somebody holds say, or
- * processes are; a new group would have neither. */
+ * processes or groups are; a new group would have none. Or a controller was taken away. */
 static bool cgroup_renew(struct cgroup *cgroup, uint64_t memory_bytes) {
     enum { BYTES_MAX = 1 << 20, PART_MAX = 32 };
+    uint64_t bytes, processes;
+    if (has_others(cgroup))
+        return false;
     if (cgroup->controllers & CGROUP_MEMORY) {
-        uint64_t bytes = read_number(cgroup->fd, cgroup->is_unified ? "memory.current" : "memory.usage_in_bytes", "");
-        if (bytes > MIN((uint64_t)BYTES_MAX, (memory_bytes ? memory_bytes : UINT64_MAX) / PART_MAX))
+        const char *current = cgroup->is_unified ? "memory.current" : "memory.usage_in_bytes";
+        if (find_number(cgroup->fd, current, "", &bytes) < 0 ||
+            bytes > MIN((uint64_t)BYTES_MAX, (memory_bytes ? memory_bytes : UINT64_MAX) / PART_MAX))
             return false;
         cgroup->memory_kills = memory_kills(cgroup);
+        cgroup->memory_shortages = memory_shortages(cgroup);
     }
     if (cgroup->controllers & CGROUP_PROCESSES) {
-        if (read_number(cgroup->fd, "pids.current", "") > 0)
+        if (find_number(cgroup->fd, "pids.current", "", &processes) < 0 || processes > 0)
             return false;
         cgroup->processes_refused = processes_refused(cgroup);
     }
@@ -434,17 +581,6 @@ unsigned cgroups_get(struct cgroups *cgroups, unsigned wanted, uint64_t memory_b
         make_all(cgroups, all);
     }
     return cgroups->used = cgroups->have & wanted;
-}
-
-/* ------------------------------------------------------------------------------------------------------- removing */
-
-void cgroup_remove_path(const char *path) {
-    /* A process that has just been killed may still be on its way out of it. */
-    for (int attempt = 0; attempt < REMOVE_TRIES; attempt++) {
-        if (sys_unlinkat(AT_FDCWD, path, AT_REMOVEDIR) != -EBUSY)
-            return;
-        (void)poll(NULL, 0, REMOVE_WAIT_MS);
-    }
 }
 
 void cgroups_remove(struct cgroups *cgroups) {

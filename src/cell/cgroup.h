@@ -16,12 +16,12 @@ typedef char cgroup_path[CGROUP_PATH_SIZE];
 
 struct cgroup {
     unsigned controllers;
-    bool is_unified;                          /* version 2 */
-    cgroup_path path;                         /* "": none */
-    char *note;                               /* where the path stands for who cleans up after us; NULL: nowhere */
-    int fd, procs;                            /* the directory, locked; its cgroup.procs, for writing */
-    uint64_t memory_bytes, processes;         /* the limits that are set; 0: none */
-    uint32_t memory_kills, processes_refused; /* counted before this lease */
+    bool is_unified;                  /* version 2 */
+    cgroup_path path;                 /* "": none */
+    char *note;                       /* where the path stands for who cleans up after us; NULL: nowhere */
+    int fd, procs;                    /* the directory, locked; cgroup.procs for programs, for writing */
+    uint64_t memory_bytes, processes; /* the limits that are set; 0: none */
+    uint32_t memory_kills, memory_shortages, processes_refused; /* counted before this lease */
 };
 
 struct cgroups {
@@ -49,7 +49,7 @@ int cgroups_limit(struct cgroups *cgroups, uint64_t memory_bytes, uint64_t proce
 bool cgroups_note_shortage(struct cgroups *cgroups);
 /* What they have counted in this lease so far. */
 void cgroups_usage(const struct cgroups *cgroups, struct proc_usage *usage);
-/* Takes away those of a cell in which no process is left. */
+/* Takes away those of a cell in which no process is left, with those in them. */
 void cgroups_remove(struct cgroups *cgroups);
 /* The same for one whose maker was killed. */
 void cgroup_remove_path(const char *path);

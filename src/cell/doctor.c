@@ -121,7 +121,9 @@ static void cure_of(spile_promise promise, const spile_ctx *ctx, char *text, siz
         snprintf(
             text, size,
             "a control group that may have groups beside it: systemd-run --user --scope COMMAND under systemd; in a "
-            "container, /sys/fs/cgroup writable%s",
+            "container, /sys/fs/cgroup writable, in version 2 with COMMAND in a group below one that hands on memory "
+            "and "
+            "pids (cgroup.subtree_control)%s",
             promise == SPILE_PROMISE_PROCESSES ? "; or user namespaces, as an ordinary user" : "");
         return;
     case SPILE_PROMISE_NO_SWAP:

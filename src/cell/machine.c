@@ -182,7 +182,8 @@ static void look_at_control_groups(struct machine_finding *finding) {
                  strerror(-refusal->number));
     if (!finding->holds)
         advise(finding, "systemd-run --user --scope COMMAND under systemd, or root; in a container, /sys/fs/cgroup "
-                        "writable");
+                        "writable, in version 2 with COMMAND in a group below one that hands on memory and pids "
+                        "(cgroup.subtree_control)");
 }
 
 static void look_at_waits(struct machine_finding *finding) {

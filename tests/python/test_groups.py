@@ -4,6 +4,7 @@ import pathlib
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 import pytest
@@ -15,7 +16,7 @@ BOMB = "sh -c 'for i in 1 2 3 4 5; do sleep 1000 & done; wait'"
 
 
 def directory(controller, said):
-    """Where the group is that a program said it is in."""
+    """Where the group is whose limits hold for a program, which said where it is."""
     own = {names: path for _, names, path in (line.split(":", 2) for line in said.decode().splitlines())}
     for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines():
         fields, _, rest = line.partition(" - ")
@@ -24,7 +25,8 @@ def directory(controller, said):
         for names, path in own.items():
             if (kind == "cgroup" and controller in names.split(",") and controller in options.split(",")) or \
                     (kind == "cgroup2" and names == "" and "spile-cell-" in path):
-                return pathlib.Path(mount + path.removeprefix(root if root != "/" else ""))
+                path = path.removeprefix(root if root != "/" else "")
+                return pathlib.Path(mount + (path if kind == "cgroup" else path.removesuffix("/programs")))
     raise AssertionError(said)
 
 
@@ -78,6 +80,9 @@ def test_limits_that_are_gone_limit_nothing(context):
     assert grouped(ASK, context, processes=4, program_memory=24 << 20).ok
     many = "sh -c 'for i in 1 2 3 4 5; do sleep 0 & done; python3 -c \"bytearray(80 << 20)\"; wait'"
     assert spile.run(many, context=context, require=["processes", "program_memory"]).ok
+    place = directory("memory", spile.run(ASK, context=context, require=["processes", "program_memory"]).stdout)
+    for name in "pids.max", "memory.max", "memory.swap.max":
+        assert not (place / name).exists() or (place / name).read_text() == "max\n", name
 
 
 def test_what_results_hold_is_no_burden(context):
@@ -87,6 +92,101 @@ def test_what_results_hold_is_no_burden(context):
     assert len(first["out"]) == len(second["out"]) == 40000000
     del first, second
     assert grouped("python3 -c 'bytearray(40 << 20)'", context, program_memory=64 << 20).ok
+
+
+def test_groups_that_are_left_in_them(context):
+    """By a program that manages groups itself, say: not for the next call, and not for ever."""
+    limits = {"processes": 10, "program_memory": 64 << 20}
+    for turn in range(2):
+        place = directory("pids", grouped(ASK, context, **limits).stdout)
+        inside = place / "programs" if (place / "programs").exists() else place
+        (inside / "a" / "b").mkdir(parents=True)
+        (inside / "c").mkdir()
+        assert turn == 1 or directory("pids", grouped(ASK, context, **limits).stdout) != place
+        assert turn == 1 or not place.exists()
+    context.close()
+    assert not place.exists()
+
+
+CALL = """
+import spile, sys
+r = spile.run(sys.argv[1], check=False, limits=spile.Limits(processes=100, program_memory=300 << 20))
+print(open("/proc/self/cgroup").read(), r.stdout.decode(), r.stderr, sep="\\n", flush=True)
+"""
+
+
+def test_a_call_in_a_call_is_held_to_both(context):
+    outer = {"processes": 30, "program_memory": 200 << 20}
+    own, inner, _ = grouped(["python3", "-c", CALL, ASK], context, **outer).stdout.split(b"\n\n")
+    assert directory("pids", inner).parent == directory("pids", own)
+    bomb = "sh -c 'for i in $(seq 40); do sleep 1000 & done'"
+    assert b"annot fork" in grouped(["python3", "-c", CALL, bomb], context, **outer).stdout
+    error = grouped(["python3", "-c", CALL, "python3 -c 'bytearray(250 << 20)'"], context, check=False, **outer).error
+    assert error is None or isinstance(error, spile.LimitError)  # version 1 tells the inner call
+
+
+# ------------------------------------------------------------------------------------------------- groups of version 2
+
+@pytest.fixture
+def subtree(context):
+    """A group of version 2 in which hosts may be, and which hands on both controllers."""
+    place = directory("pids", grouped(ASK, context, processes=10, program_memory=64 << 20).stdout)
+    if not (place / "cgroup.subtree_control").exists():
+        pytest.skip("control groups of version 1")
+    made = pathlib.Path(tempfile.mkdtemp(prefix="test-", dir=place.parent))
+    (made / "cgroup.subtree_control").write_text("+memory +pids")
+    yield made
+    end = time.monotonic() + 10
+    while any(path.name.startswith("spile-cell-") for path in made.rglob("*")):  # those of hosts that have just ended
+        assert time.monotonic() < end
+        time.sleep(0.002)
+    for top, directories, _ in os.walk(made, topdown=False):
+        while "populated 1" in (pathlib.Path(top) / "cgroup.events").read_text():
+            assert time.monotonic() < end
+            time.sleep(0.002)
+        os.rmdir(top)
+
+
+def said_in(group, script):
+    """What a host of its own says there."""
+    group.mkdir(exist_ok=True)
+    done = subprocess.run([sys.executable, "-c", script], preexec_fn=lambda: (group / "cgroup.procs").write_text("0"),
+                          stdout=subprocess.PIPE, text=True, check=True)
+    return done.stdout.splitlines()
+
+
+HELD = """
+import spile
+r = spile.run("cat /proc/self/cgroup", require=["processes", "program_memory"])
+print(r.stdout.decode().rsplit(":", 1)[1])
+"""
+
+
+def test_the_nearest_that_hands_on_both(subtree):
+    near = subtree / "near"
+    near.mkdir()
+    (near / "cgroup.subtree_control").write_text("+pids")
+    said = said_in(near / "host", HELD)[0]
+    assert f"/{subtree.name}/spile-cell-" in said, said
+
+
+def test_a_threaded_group_is_of_no_use(subtree):
+    near, host = subtree / "near", subtree / "near" / "host"
+    host.mkdir(parents=True)
+    (near / "cgroup.subtree_control").write_text("+pids")
+    (host / "cgroup.type").write_text("threaded")
+    said = said_in(host, HELD)[0]
+    assert f"/{subtree.name}/spile-cell-" in said, said
+
+
+@pytest.mark.parametrize("limits", ["limits=spile.Limits(program_memory=400 << 20)", "require=['program_memory']"])
+def test_a_limit_of_somebody_else_is_not_told_as_ours(subtree, limits):
+    (subtree / "memory.max").write_text(str(80 << 20))
+    said = said_in(subtree / "host", f"""
+import spile
+print(type(spile.run("python3 -c 'bytearray(150 << 20)'", check=False, {limits}).error).__name__)
+""")
+    assert said == ["ProgramError"]
 
 
 # ------------------------------------------------------------------------------------------------- who is killed
