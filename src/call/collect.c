@@ -38,7 +38,7 @@ static int replace_link(const struct collector *collector, const char *path, con
     if (base < 0)
         return base;
     struct open_how how = {.flags = O_RDONLY | O_CLOEXEC, .resolve = RESOLVE_BENEATH};
-    AUTO_FD in = SYS_ACQUIRE("openat2", (int)syscall(SYS_openat2, base, name, &how, sizeof(how)));
+    AUTO_FD in = sys_openat2(base, name, &how);
     if (in < 0)
         return in;
     struct stat status;
@@ -49,11 +49,7 @@ static int replace_link(const struct collector *collector, const char *path, con
     AUTO_FD out = sys_openat(root, path, O_WRONLY | O_CREAT | O_EXCL, status.st_mode & 0777);
     if (out < 0)
         return out;
-    ssize_t copied;
-    do
-        copied = sys_sendfile(out, in, NULL, 1 << 30);
-    while (copied > 0 || copied == -EINTR || copied == -EAGAIN);
-    return (int)copied;
+    return store_copy(out, in);
 }
 
 static bool is_unchanged(const struct stat *before, const struct stat *now) {

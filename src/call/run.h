@@ -273,6 +273,8 @@ bool store_sees(const spile_call *call, size_t program, const struct item *item)
 int store_settle(spile_call *call, struct item *item);
 /* Gives program `program` its directory with exactly its files. */
 int store_furnish(spile_call *call, size_t program, spile_error **ret_error);
+/* Copies what is left of a file. */
+int store_copy(int out, int in);
 int store_make_parents(spile_call *call, char *path);
 int store_make_directory(spile_call *call, size_t program);
 

@@ -130,20 +130,20 @@ int store_settle(spile_call *call, struct item *item) {
     return result;
 }
 
+int store_copy(int out, int in) {
+    ssize_t copied;
+    do
+        copied = sys_sendfile(out, in, NULL, COPY_STEP);
+    while (copied > 0 || copied == -EINTR || copied == -EAGAIN);
+    return (int)copied;
+}
+
 static int copy_file(int root, const char *from, const char *to, mode_t mode) {
     AUTO_FD in = sys_openat(root, from, O_RDONLY, 0);
     if (in < 0)
         return in;
     AUTO_FD out = sys_openat(root, to, O_WRONLY | O_CREAT | O_EXCL, mode);
-    if (out < 0)
-        return out;
-    for (;;) {
-        ssize_t copied = sys_sendfile(out, in, NULL, COPY_STEP);
-        if (copied == 0)
-            return 0;
-        if (copied < 0 && copied != -EINTR && copied != -EAGAIN)
-            return (int)copied;
-    }
+    return out < 0 ? out : store_copy(out, in);
 }
 
 /* Whether another program has a link to the file at this path: it may still be reading it. */
