@@ -1,6 +1,8 @@
 /* Small things every room uses: see util.h. */
 #include "base/util.h"
 
+#include <sys/utsname.h>
+
 uint64_t time_now_ns(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
@@ -9,6 +11,13 @@ uint64_t time_now_ns(void) {
 
 uint64_t time_add_ns(uint64_t time, uint64_t duration) {
     return duration > NS_FOREVER - time ? NS_FOREVER : time + duration;
+}
+
+bool kernel_is_at_least(unsigned major, unsigned minor) {
+    struct utsname system;
+    unsigned its_major, its_minor;
+    return uname(&system) == 0 && sscanf(system.release, "%u.%u", &its_major, &its_minor) == 2 &&
+           (its_major > major || (its_major == major && its_minor >= minor));
 }
 
 int fd_close(int fd) {

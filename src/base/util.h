@@ -64,6 +64,9 @@ void sigpipe_guard_done(struct sigpipe_guard *guard);
  * none. */
 int fd_reopen_nonblocking(int fd, int flags);
 
+/* Of the kernel, by what it calls itself; false where that is no version. */
+bool kernel_is_at_least(unsigned major, unsigned minor);
+
 /* Its reads and writes wait. */
 int fd_set_blocking(int fd);
 

@@ -54,10 +54,13 @@ static int mountpoint_find(const char *directory, struct mountpoint *mountpoint)
 }
 
 int mountpoint_mount(struct mountpoint *mountpoint, int *ret_root) {
-    /* The best first. noswap: Linux 6.4 and only for root outside; huge pages: not every kernel has them. */
+    /* The best first. noswap: Linux 6.4, which those before write into their log, and only for root outside; huge
+     * pages: not every kernel has them. */
     static const char *const options[] = {"mode=0700,huge=within_size,noswap", "mode=0700,noswap",
                                           "mode=0700,huge=within_size", "mode=0700"};
     int result = -EINVAL;
+    if (mountpoint->options < 2 && !kernel_is_at_least(6, 4))
+        mountpoint->options = 2;
     for (; mountpoint->options < ARRAY_SIZE(options); mountpoint->options++) {
         result = sys_mount("spile", mountpoint->path, "tmpfs", MS_NOSUID | MS_NODEV, options[mountpoint->options]);
         if (result >= 0 || mountpoint->options == ARRAY_SIZE(options) - 1)

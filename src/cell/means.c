@@ -2,16 +2,6 @@
 #include "cell/means.h"
 #include "cell/promise.h"
 
-#include <sys/utsname.h>
-
-/* Before Linux 5.14 the limit of a user's processes counts all that the user has. */
-bool means_counts_users(void) {
-    struct utsname system;
-    int major = 0, minor = 0;
-    return uname(&system) == 0 && sscanf(system.release, "%d.%d", &major, &minor) == 2 &&
-           (major > 5 || (major == 5 && minor >= 14));
-}
-
 static bool refuse(struct means_refusal *refusal, unsigned promise, int number, const char *what) {
     refusal->promise = promise;
     refusal->number = number;

@@ -22,8 +22,6 @@ struct means_refusal {
     const char *what;
 };
 
-/* Whether the kernel counts a user's processes by namespace. */
-bool means_counts_users(void);
 /* False: *ret_refusal says what can't be. */
 bool means_find(struct means *means, const struct cell_wants *wants, struct means_refusal *ret_refusal);
 /* Puts a program under them. */

@@ -540,7 +540,8 @@ static int become_init(struct supervisor *self, const char *directory, struct co
         result = contain_enter(directory, false, &self->keeper, &self->mountpoint, &self->root, failure);
     if (result < 0) {
         result = contain_enter(directory, true, &self->keeper, &self->mountpoint, &self->root, failure);
-        self->means.counts_users = geteuid() != 0 && means_counts_users(); /* root is exempt */
+        /* Before Linux 5.14 the limit counts all that the user has, in any namespace; root is exempt. */
+        self->means.counts_users = geteuid() != 0 && kernel_is_at_least(5, 14);
     }
     return result;
 }
