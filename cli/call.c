@@ -37,11 +37,12 @@ static void signals_catch(spile_call *call, struct sigaction *old) {
     }
 }
 
+/* Where one has ended the call, another that comes just now must not keep us from saying so. */
 static void signals_release(const struct sigaction *old) {
-    for (size_t i = 0; i < ENDING_SIGNAL_COUNT; i++)
+    signal_call = NULL;
+    for (size_t i = 0; i < ENDING_SIGNAL_COUNT && !signal_seen; i++)
         if (old[i].sa_handler != SIG_IGN)
             sigaction(ending_signals[i], &old[i], NULL);
-    signal_call = NULL;
 }
 
 /* ------------------------------------------------------------------------------------------------------ values */

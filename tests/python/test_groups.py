@@ -117,11 +117,11 @@ print(open("/proc/self/cgroup").read(), r.stdout.decode(), r.stderr, sep="\\n", 
 
 def test_a_call_in_a_call_is_held_to_both(context):
     outer = {"processes": 30, "program_memory": 200 << 20}
-    own, inner, _ = grouped(["python3", "-c", CALL, ASK], context, **outer).stdout.split(b"\n\n")
+    own, inner, _ = grouped([sys.executable, "-c", CALL, ASK], context, **outer).stdout.split(b"\n\n")
     assert directory("pids", inner).parent == directory("pids", own)
     bomb = "sh -c 'for i in $(seq 40); do sleep 1000 & done'"
-    assert b"annot fork" in grouped(["python3", "-c", CALL, bomb], context, **outer).stdout
-    error = grouped(["python3", "-c", CALL, "python3 -c 'bytearray(250 << 20)'"], context, check=False, **outer).error
+    assert b"annot fork" in grouped([sys.executable, "-c", CALL, bomb], context, **outer).stdout
+    error = grouped([sys.executable, "-c", CALL, "python3 -c 'bytearray(250 << 20)'"], context, check=False, **outer).error
     assert error is None or isinstance(error, spile.LimitError)  # version 1 tells the inner call
 
 
