@@ -42,10 +42,9 @@ static void free_context(void) {
     context = spile_ctx_free(context);
 }
 
-/* Whether calls can be contained in that way here. */
-static bool is_possible(void) {
+bool support_can(spile_containment kind, const char *mark) {
     static const char *const templates[] = {"true"};
-    const spile_ctx_options options = {.size = sizeof(options), .containment = containment};
+    const spile_ctx_options options = {.size = sizeof(options), .containment = kind};
     spile_ctx *ctx = NULL;
     spile_plan *plan = NULL;
     spile_call *call = NULL;
@@ -53,7 +52,7 @@ static bool is_possible(void) {
     bool is_had = spile_ctx_new(&options, &ctx) == 0 && spile_plan_from_templates(templates, 1, &plan, NULL) == 0 &&
                   spile_call_new(plan, ctx, NULL, &call) == 0 && spile_call_run(call, &result) == 0;
     if (!is_had)
-        printf("1..0 # SKIP not to be had here: %s\n",
+        printf("%s not to be had here: %s\n", mark,
                result ? spile_error_get_message(spile_result_error(result)) : "no call");
     spile_result_free(result);
     spile_call_free(call);
@@ -76,7 +75,7 @@ static int remove_one(const char *path, const struct stat *status, int type, str
 }
 
 int support_run(Suite *suite) {
-    if (containment != SPILE_CONTAINMENT_AUTO && !is_possible())
+    if (containment != SPILE_CONTAINMENT_AUTO && !support_can(containment, "1..0 # SKIP"))
         return EXIT_SUCCESS;
     SRunner *runner = srunner_create(suite);
     srunner_set_fork_status(runner, CK_FORK);

@@ -11,6 +11,8 @@
 /* "namespace", "reaper" or "none", the test program's first argument; without one, the best there is. */
 void support_begin(int argc, char **argv);
 spile_ctx *support_ctx(void);
+/* Whether calls can be contained in that way here; else why not is printed, behind the mark. */
+bool support_can(spile_containment kind, const char *mark);
 spile_containment support_containment(void);
 /* Runs the suite as TAP; the exit status of the test program. */
 int support_run(Suite *suite);

@@ -59,7 +59,7 @@ def test_required(host):
             assert (ran.status, ran.out, ran.err) == (0, b"ran\n", b"")
         else:
             assert ran.status == 125 and ran.out == b""
-            assert ran.err.decode().startswith(f"spile: the promise '{promise['name']}' can't be kept here: ")
+            assert ran.err.decode().startswith(f"spile: the promise '{promise['name']}' can't be kept here")
     host.refused("--require", "contained,flies", "true", says="there is no promise 'flies': did you mean 'files'?")
     host.refused("--require", "x", "true", says="there is no promise 'x': see spile doctor")
 
@@ -71,7 +71,7 @@ def test_a_machine_that_swaps(host):
     words = [*unshare, "sh", "-c", 'mount --bind swaps /proc/swaps || exit 77; exec "$@"', "sh", host.spile]
     run = lambda *more: subprocess.run([*words, *more], cwd=host.directory, env=host.env, capture_output=True, timeout=60)
     ran = run("doctor", "--json", "--containment", "reaper")
-    if ran.returncode == 77:
+    if ran.returncode == 77 or ran.stderr.startswith(b"unshare:"):
         pytest.skip("nothing can be mounted over /proc/swaps here")
     found = json.loads(ran.stdout)
     promise, = [promise for promise in found["promises"] if promise["name"] == "no_swap"]

@@ -498,8 +498,9 @@ int main(int argc, char **argv) {
     support_begin(1, argv);
     tcase_set_timeout(tests, 3600);
     int last = (int)ARRAY_SIZE(containments) * scenario_count;
+    int first = support_can(SPILE_CONTAINMENT_NAMESPACE, "# skipped, containment in namespaces:") ? 0 : scenario_count;
     int only = argc > 1 ? atoi(argv[1]) : -1;
-    tcase_add_loop_test(tests, faults, MAX(only, 0), only >= 0 ? only + 1 : last);
+    tcase_add_loop_test(tests, faults, only >= 0 ? only : first, only >= 0 ? only + 1 : last);
     suite_add_tcase(suite, tests);
     return support_run(suite);
 }

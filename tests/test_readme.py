@@ -121,6 +121,8 @@ def rows():
 def test_what_others_do_not(command, says, spile, tmp_path):
     need("ps")
     environment = os.environ | {"PATH": f"{pathlib.Path(spile).parent}:/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
+    if "--memory" in command and subprocess.run([spile, "run", "--require", "files", "true"], env=environment).returncode != 0:
+        pytest.skip("here each file is limited by itself")
     done = subprocess.run(["sh", "-c", command], cwd=tmp_path, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, text=True)
     pattern = re.escape(says).replace("…\\ ", ".*").replace("\\ …", ".*")  # what it leaves out
