@@ -212,6 +212,34 @@ START_TEST(a_standstill_is_told) {
 }
 END_TEST
 
+/* Gives some bytes, and then the end, while a child that knows nothing of spile has copies of all that is open, as one
+ * has that another thread is starting. It is there for longer than it takes to prove anything. */
+static ssize_t read_beside_a_child(void *user, void *buffer, size_t size) {
+    pid_t *child = user;
+    ck_assert_uint_gt(size, 4);
+    if (*child == 0) {
+        *child = (pid_t)syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL,
+                                NULL); /* no handler of pthread_atfork is called */
+        if (*child == 0) {
+            const struct timespec while_ends_are_awaited = {.tv_nsec = 200 * NS_PER_MS};
+            (void)syscall(SYS_nanosleep, &while_ends_are_awaited, NULL);
+            syscall(SYS_exit_group, 0);
+        }
+        memcpy(buffer, "here", 4);
+        return 4;
+    }
+    return 0;
+}
+
+START_TEST(an_end_that_others_hold_for_a_moment) {
+    pid_t child = 0;
+    spile_call *call = CALL("cat {<in|}");
+    ck_assert_int_eq(spile_call_input_callback(call, "in", read_beside_a_child, &child), 0);
+    spile_result_free(run_well(call));
+    ck_assert_int_eq(waitpid(child, NULL, 0), child);
+}
+END_TEST
+
 START_TEST(windows_grow_to_the_limit) {
     const spile_call_options *options = OPTIONS(.limits.file_bytes = 4 << 20);
     spile_call *call = CALL_WITH(options,
@@ -261,6 +289,7 @@ int main(int argc, char **argv) {
     tcase_add_test(ends, memory_has_what_came_before_a_failure);
     tcase_add_test(ends, a_socket_at_both_ends);
     tcase_add_test(still, a_standstill_is_told);
+    tcase_add_test(still, an_end_that_others_hold_for_a_moment);
     tcase_add_test(still, windows_grow_to_the_limit);
     tcase_add_test(still, again_and_again);
     suite_add_tcase(suite, callbacks);
