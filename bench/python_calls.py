@@ -43,8 +43,10 @@ def kinds(tiny: str, disk: str, directory: str) -> dict[str, Callable[[], bytes]
     plan = spile.Plan([tiny, "{<in}", "{>out}"])
     filter_plan = spile.Plan("cat")
 
+    environment = dict(os.environb)  # what os.environ costs to convert is no part of the program
+
     def program() -> bytes:
-        pid = os.posix_spawn(tiny, [tiny, f"{directory}/in", f"{directory}/out"], os.environ)
+        pid = os.posix_spawn(tiny, [tiny, f"{directory}/in", f"{directory}/out"], environment)
         os.waitpid(pid, 0)
         return INPUT
 

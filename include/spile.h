@@ -25,6 +25,10 @@
  *     from another thread than the one that runs the call.
  *   - The library installs no signal handler, never waits for children that are not its own, and leaves the
  *     signal mask as it found it. A SIGPIPE that its own writes raise is consumed in the thread that raised it.
+ *   - While spile_call_run or spile_loop_step waits for a brief program, the waiting thread is bound to the processor
+ *     it is on (sched_setaffinity), because waking another one can take longer than the program. Nobody notices but
+ *     who looks at the thread from outside: no callback runs meanwhile, and programs never are. Not on a loop whose
+ *     descriptor was asked for, and not where several calls run at once.
  *
  * fork
  *   - In the child of a fork, finished plans, results and contexts stay usable (a context starts with an empty pool). A

@@ -5,6 +5,7 @@
  */
 #include "base/loop.h"
 #include "base/forkguard.h"
+#include "base/gathering.h"
 
 enum { LOOP_BATCH = 64 };
 
@@ -23,6 +24,7 @@ struct spile_loop {
     void *slot;
     void (*slot_free)(void *data);
     struct forkguard_node guard;
+    struct gathering gathering;
 };
 
 static void link_init(struct loop_link *ring) {
@@ -196,6 +198,14 @@ void **loop_slot(spile_loop *loop, void (*free_fn)(void *data)) {
     return &loop->slot;
 }
 
+bool loop_gather(spile_loop *loop, pid_t other) {
+    return !loop->is_polled && gathering_begin(&loop->gathering, other);
+}
+
+void loop_scatter(spile_loop *loop) {
+    gathering_end(&loop->gathering);
+}
+
 bool loop_is_stepping(const spile_loop *loop) {
     return loop->is_stepping;
 }
@@ -317,6 +327,14 @@ static int step_timeout_ms(const spile_loop *loop, uint64_t timeout_ns) {
     return (int)MIN(timeout_ms, UINT64_C(86400000));
 }
 
+static ssize_t loop_wait(spile_loop *loop, int timeout_ms) {
+    bool is_gathered = timeout_ms != 0 && gathering_enter(&loop->gathering);
+    ssize_t count = sys_epoll_wait(loop->epoll_fd, loop->batch, LOOP_BATCH, timeout_ms);
+    if (is_gathered)
+        gathering_leave(&loop->gathering);
+    return count;
+}
+
 int spile_loop_step(spile_loop *loop, uint64_t timeout_ns) {
     if (loop->is_stepping)
         return -EBUSY;
@@ -324,7 +342,7 @@ int spile_loop_step(spile_loop *loop, uint64_t timeout_ns) {
         return -EBADF;
     if (loop->user_count == 0)
         timeout_ns = 0;
-    ssize_t count = sys_epoll_wait(loop->epoll_fd, loop->batch, LOOP_BATCH, step_timeout_ms(loop, timeout_ns));
+    ssize_t count = loop_wait(loop, step_timeout_ms(loop, timeout_ns));
     if (count < 0 && count != -EINTR && count != -EAGAIN)
         return (int)count;
     loop->is_stepping = true;

@@ -62,6 +62,11 @@ void loop_wake(spile_loop *loop);
 void **loop_slot(spile_loop *loop, void (*free_fn)(void *data));
 /* A loop without an outer fd to be polled (spile_loop_fd): one timer descriptor less. */
 int loop_new_inner(spile_loop **ret_loop);
+/* For a moment `other`, from which the loop's next event is to come, runs where the calling thread does; see
+ * gathering.h. False: not on this loop, because something else waits on it (spile_loop_fd), or it can't be had. */
+bool loop_gather(spile_loop *loop, pid_t other);
+/* Ends that, if it is on. */
+void loop_scatter(spile_loop *loop);
 /* In the child of a fork the loop's descriptors are closed without telling epoll, its timers are let go, and everything
  * here does nothing. Whoever frees there what a timer stands in sees to that first. */
 void loop_die(spile_loop *loop);

@@ -168,6 +168,10 @@ int __clone(int (*function)(void *), void *stack, int flags, void *argument, ...
         int thread_fault_ = SYS_FAULT(FAULT_ACQUIRE, "pthread_create");                      \
         -(thread_fault_ ? thread_fault_ : pthread_create(thread, NULL, function, argument)); \
     })
+#define sys_getaffinity(thread, set) \
+    SYS_ACQUIRE("sched_getaffinity", (int)syscall(SYS_sched_getaffinity, thread, sizeof(*(set)), set))
+#define sys_setaffinity(thread, set) \
+    SYS_ACQUIRE("sched_setaffinity", (int)syscall(SYS_sched_setaffinity, thread, sizeof(*(set)), set))
 #define sys_mkdtemp(path) SYS_ACQUIRE("mkdtemp", mkdtemp(path) ? 0 : -1)
 #define sys_fdopendir(fd) (SYS_FAULT(FAULT_ACQUIRE, "fdopendir") ? (errno = ENOMEM, (DIR *)NULL) : fdopendir(fd))
 #define sys_mmap(size, protection, flags, fd, offset) \

@@ -261,6 +261,10 @@ static bool is_alone_in_group(const struct run_program *program) {
     return count == 1;
 }
 
+static bool runs_alone(const struct run_program *program) {
+    return program->call->running_count == 1 && is_alone_in_group(program) && !run_has_ready_group(program->call);
+}
+
 /* `was_found`: the file is there and executable, as a search has shown. */
 static const char *exec_hint(int error_number, bool was_found, spile_error_kind *ret_kind) {
     *ret_kind = error_number == ENOENT && !was_found ? SPILE_ERROR_NOT_FOUND : SPILE_ERROR_NOT_EXECUTABLE;
@@ -397,6 +401,13 @@ static int open_stdio(struct run_program *program, struct stdio *stdio) {
     return result < 0 ? result : open_error(program, stdio);
 }
 
+static unsigned flags_of(const struct run_program *program) {
+    const spile_call_options *options = &program->call->options;
+    return (options->keep_terminal ? 0 : PROC_NEW_SESSION) | (options->trace ? 0 : PROC_TELL_LATE) |
+           (program->output.fd >= 0 ? PROC_HOLD_OUTPUT : 0) | (program->error.fd >= 0 ? PROC_HOLD_ERROR : 0) |
+           (runs_alone(program) ? PROC_NEAR : 0);
+}
+
 /* Asks the cell to start a program that has been prepared; on a retry the standard streams are made anew. */
 static int spawn_with(struct run_program *program, struct stdio *stdio) {
     spile_call *call = program->call;
@@ -411,16 +422,14 @@ static int spawn_with(struct run_program *program, struct stdio *stdio) {
     if (result >= 0 && !directory)
         result = -ENOMEM;
     if (result >= 0) {
-        struct proc_spec spec = {
-            .path = program->path ? program->path : program->argv[0],
-            .argv = program->argv,
-            .envp = env,
-            .cwd = directory,
-            .stdio = {stdio->in, stdio->out, stdio->error},
-            .flags = (call->options.keep_terminal ? 0 : PROC_NEW_SESSION) | (call->options.trace ? 0 : PROC_TELL_LATE) |
-                     (program->output.fd >= 0 ? PROC_HOLD_OUTPUT : 0) | (program->error.fd >= 0 ? PROC_HOLD_ERROR : 0),
-            .limits = limit_of_programs(call, stdio->out_is_host ? stdio->out : -1),
-            .place = is_private ? call->private_path : NULL};
+        struct proc_spec spec = {.path = program->path ? program->path : program->argv[0],
+                                 .argv = program->argv,
+                                 .envp = env,
+                                 .cwd = directory,
+                                 .stdio = {stdio->in, stdio->out, stdio->error},
+                                 .flags = flags_of(program),
+                                 .limits = limit_of_programs(call, stdio->out_is_host ? stdio->out : -1),
+                                 .place = is_private ? call->private_path : NULL};
         program->proc = (struct proc){.started = on_started, .failed = on_failed, .exited = on_exited};
         result = cell_spawn(call->cell, &spec, &program->proc);
     }

@@ -229,6 +229,13 @@ static enum readiness group_readiness(const spile_call *call, size_t group) {
     return readiness;
 }
 
+bool run_has_ready_group(const spile_call *call) {
+    for (size_t group = call->first_group; group < call->plan->group_count; group++)
+        if (group_readiness(call, group) == GROUP_READY)
+            return true;
+    return false;
+}
+
 static void skip_group(spile_call *call, size_t group) {
     for (size_t i = 0; i < call->program_count; i++)
         if (call->plan->programs[i].group == group)

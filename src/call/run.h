@@ -235,6 +235,8 @@ int run_start(spile_call *call);
 void run_fail(spile_call *call, spile_error *error);
 /* Something became ready: start what can start, or end. */
 void run_advance(spile_call *call);
+/* Whether a program waits for nothing but to be started. */
+bool run_has_ready_group(const spile_call *call);
 void run_trace(spile_call *call, spile_event event);
 /* A lack of memory or a refusal of the system, said as such. */
 spile_error *run_system_error(int result, const char *what, const char *name);

@@ -446,12 +446,13 @@ static int spawn_supervised(struct cell *cell, const struct proc_spec *spec, uin
     int fds[WIRE_FD_MAX];
     size_t fd_count = 0;
     size_t size = wire_pack_size(spec, spawn);
+    cell_scatter(cell);
     for (int i = 0; i < 3; i++) {
         spawn->stdio[i] = spec->stdio[i] < 0 ? -1 : (int)fd_count;
         if (spec->stdio[i] >= 0)
             fds[fd_count++] = spec->stdio[i];
     }
-    spawn->flags = spec->flags;
+    spawn->flags = spec->flags & PROC_NEAR && !cell_gather(cell) ? spec->flags & ~(unsigned)PROC_NEAR : spec->flags;
     spawn->limits = spec->limits;
     spawn->body_size = size;
     spawn->in_memory = size > WIRE_BODY_MAX;
@@ -531,6 +532,7 @@ static int release_plain(struct cell *cell) {
 }
 
 static int release_broken(struct cell *cell) {
+    cell_scatter(cell);
     cell->is_releasing = true;
     if (cell->is_breaking || !end_broken(cell))
         return 0;
@@ -544,6 +546,7 @@ static void on_reset_overdue(struct loop_timer *timer) {
 }
 
 static int release_supervised(struct cell *cell) {
+    cell_scatter(cell);
     bool is_used = cell->state == CELL_READY || cell->state == CELL_LIMITING;
     bool is_clean = cell->is_clean && !cell->procs;
     int result = is_used ? cell_request(cell, WIRE_RESET) : 0;

@@ -121,6 +121,8 @@ int helper_start(const char *path, spile_containment containment, int *ret_socke
     if (result < 0)
         return error_set(ret_error, SPILE_ERROR_SYSTEM, -result, "making a socket failed: %s", strerror(-result));
     AUTO_FD ours = pair[0], theirs = pair[1];
+    const int on = 1;
+    (void)sys_setsockopt(ours, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)); /* else it can't be bound to a processor */
     AUTO_FD self = sys_pidfd_open(getpid());
     if (self < 0)
         return error_set(ret_error, SPILE_ERROR_SYSTEM, -self, "making a process descriptor failed: %s",

@@ -40,6 +40,14 @@ static unsigned controllers_for(const struct cell_wants *wants) {
     return controllers;
 }
 
+void means_begin(struct means *means) {
+    const struct rlimit no_core = {EXEC_CORE_BYTES, EXEC_CORE_BYTES};
+    struct rlimit core;
+    if (getrlimit(RLIMIT_CORE, &core) == 0 && core.rlim_max >= EXEC_CORE_BYTES)
+        (void)sys_setrlimit(RLIMIT_CORE, &no_core); /* they inherit it */
+    means->can_move = exec_processors(&means->processors) >= 0;
+}
+
 bool means_find(struct means *means, const struct cell_wants *wants, struct means_refusal *ret_refusal) {
     unsigned controllers = controllers_for(wants);
     means_rest(means);
@@ -58,6 +66,8 @@ bool means_find(struct means *means, const struct cell_wants *wants, struct mean
 }
 
 void means_apply(const struct means *means, struct exec_plan *plan) {
+    if (means->can_move)
+        plan->processors = &means->processors;
     for (size_t i = 0; i < means->groups.count; i++)
         if (means->groups.items[i].controllers & means->groups.used)
             plan->groups[plan->group_count++] = means->groups.items[i].procs;

@@ -14,6 +14,8 @@ struct means {
     bool counts_users;  /* in a user namespace of its own that counts its processes */
     bool no_swap;       /* its file system is kept out of swap */
     const char *notice; /* why it is no namespace; "": that was declined */
+    bool can_move;      /* its programs may have these */
+    cpu_set_t processors;
 };
 
 struct means_refusal {
@@ -22,6 +24,8 @@ struct means_refusal {
     const char *what;
 };
 
+/* What every program has, whatever the lease: no core dumps, and these processors. */
+void means_begin(struct means *means);
 /* False: *ret_refusal says what can't be. */
 bool means_find(struct means *means, const struct cell_wants *wants, struct means_refusal *ret_refusal);
 /* Puts a program under them. */

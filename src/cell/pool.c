@@ -163,6 +163,7 @@ static int take_place(struct cell *cell, struct wire_message *message) {
         cell->keeper = TAKE_FD(message->fds[2]);
     }
     cell->containment = (spile_containment)message->header.ready.containment;
+    cell->supervisor = message->header.ready.can_move ? message->sender : 0;
     cell->is_clean = true;
     return 0;
 }

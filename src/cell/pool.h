@@ -32,6 +32,7 @@ struct cell {
     spile_containment containment; /* known from READY on */
     int socket, root;              /* the supervisor's */
     int pidfd, keeper;             /* processes: the supervisor, and who ends after it; either may be -1 */
+    pid_t supervisor;              /* as the host sees it; 0: unknown, or it can't be bound to a processor */
     char *path, *notice;
     uid_t user; /* whose programs it runs: those the host had when it was started */
     gid_t group;
@@ -50,7 +51,8 @@ struct cell {
     struct cell_wants wants;
     struct cell_means means;
     bool is_releasing, is_breaking;
-    struct tree tree; /* PLAIN */
+    uint64_t alone_since_ns; /* the last program was started with nothing beside it; 0: it was not */
+    struct tree tree;        /* PLAIN */
     /* of a look under way */
     void (*answer)(struct cell_owner *owner, const struct cell_look *look); /* NULL: none is */
     uint32_t look_id;
@@ -67,7 +69,8 @@ struct spile_ctx {
     struct cell ring; /* of all its cells: only the links are used */
     struct cell *idle, *ending;
     unsigned cell_count, idle_count;
-    char *helper; /* where spile-cell was found */
+    char *helper;         /* where spile-cell was found */
+    unsigned brief_count; /* of the last programs that ran alone in a call: how many took but a moment */
     spile_loop *loops[8];
     size_t loop_count;
 };
@@ -101,6 +104,12 @@ int cell_send(struct cell *cell, const struct wire_header *header, const void *b
 bool cell_take_look(struct cell *cell, const struct wire_message *message);
 /* Nobody waits for an answer any more. */
 void cell_end_look(struct cell *cell);
+
+/* Before a program is sent that nothing else runs beside: binds the supervisor to the calling thread's processor, and
+ * its loop with it, for the first moment. False: not now. */
+bool cell_gather(struct cell *cell);
+/* Ends that, before anything else is sent. */
+void cell_scatter(struct cell *cell);
 
 /* Asks for READY: LEASE or RESET. */
 int cell_request(struct cell *cell, enum wire_type type);

@@ -166,6 +166,7 @@ static bool tell_ready(struct supervisor *self) {
     struct wire_header header = {.type = WIRE_READY, .id = self->ready_id};
     header.ready.version = WIRE_VERSION;
     header.ready.containment = self->containment;
+    header.ready.can_move = self->means.can_move;
     header.ready.means = self->means.kinds;
     if (!self->ready_has_fds)
         return tell(self, &header, body, (size_t)size, NULL, 0);
@@ -262,7 +263,7 @@ static int start_child(struct supervisor *self, struct child *child, struct wire
         .argv = strings + WIRE_BEFORE_ARGV,
         .envp = strings + WIRE_BEFORE_ARGV + spawn->argv_count + 1,
         .fd_count = 3,
-        .flags = spawn->flags & (EXEC_NEW_SESSION | EXEC_CONTROL_TERMINAL),
+        .flags = spawn->flags & (EXEC_NEW_SESSION | EXEC_CONTROL_TERMINAL | EXEC_NEAR),
         .limits = spawn->limits,
         .place = *strings[2] ? strings[2] : NULL,
     };
@@ -578,10 +579,6 @@ int main(int argc, char **argv) {
         (void)!write(STDERR_FILENO, usage, sizeof(usage) - 1);
         return 125;
     }
-    const struct rlimit no_core = {EXEC_CORE_BYTES, EXEC_CORE_BYTES};
-    struct rlimit core;
-    if (getrlimit(RLIMIT_CORE, &core) == 0 && core.rlim_max >= EXEC_CORE_BYTES)
-        (void)sys_setrlimit(RLIMIT_CORE, &no_core); /* its programs inherit it */
     if (chdir("/") < 0)
         refuse(&supervisor, errno, "changing to '/'", 0);
     enter(&supervisor, argv[2], argv[3]);
@@ -589,6 +586,7 @@ int main(int argc, char **argv) {
     supervisor.means.no_swap = supervisor.mountpoint.no_swap;
     supervisor.means.notice = supervisor.notice;
     supervisor.means.groups.notes = supervisor.keeper.notes;
+    means_begin(&supervisor.means);
     int result = open_events(&supervisor);
     if (result < 0)
         refuse(&supervisor, -result, "watching the host", 0);

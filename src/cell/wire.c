@@ -3,7 +3,7 @@
 
 union control {
     struct cmsghdr align;
-    char data[CMSG_SPACE(WIRE_FD_MAX * sizeof(int))];
+    char data[CMSG_SPACE(WIRE_FD_MAX * sizeof(int)) + CMSG_SPACE(sizeof(struct ucred))];
 };
 
 void wire_message_done(struct wire_message *message) {
@@ -35,8 +35,13 @@ int wire_send(int socket, const struct wire_header *header, const void *body, si
     return sent < 0 ? (int)sent : 0;
 }
 
-static void take_fds(struct msghdr *packet, struct wire_message *message) {
+static void take_control(struct msghdr *packet, struct wire_message *message) {
     for (struct cmsghdr *entry = CMSG_FIRSTHDR(packet); entry; entry = CMSG_NXTHDR(packet, entry)) {
+        if (entry->cmsg_level == SOL_SOCKET && entry->cmsg_type == SCM_CREDENTIALS) {
+            struct ucred sender;
+            memcpy(&sender, CMSG_DATA(entry), sizeof(sender));
+            message->sender = sender.pid;
+        }
         if (entry->cmsg_level != SOL_SOCKET || entry->cmsg_type != SCM_RIGHTS)
             continue;
         size_t count = (entry->cmsg_len - CMSG_LEN(0)) / sizeof(int);
@@ -52,6 +57,7 @@ int wire_receive(int socket, char *body, size_t capacity, struct wire_message *m
     struct msghdr packet = {
         .msg_iov = parts, .msg_iovlen = 2, .msg_control = control.data, .msg_controllen = sizeof(control)};
     message->fd_count = 0;
+    message->sender = 0;
     message->body = body;
     ssize_t size;
     do
@@ -61,7 +67,7 @@ int wire_receive(int socket, char *body, size_t capacity, struct wire_message *m
         return 0;
     if (size < 0)
         return (int)size;
-    take_fds(&packet, message);
+    take_control(&packet, message);
     if ((size_t)size < sizeof(message->header) || (packet.msg_flags & MSG_TRUNC)) {
         wire_message_done(message);
         return -EBADMSG;

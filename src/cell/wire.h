@@ -15,7 +15,7 @@
 #include "proc/proc.h"
 
 enum {
-    WIRE_VERSION = 2,
+    WIRE_VERSION = 3,
     WIRE_BODY_MAX = 32 * 1024, /* a larger SPAWN has its body in a memfd, the last descriptor */
     WIRE_TEXT_MAX = 6 * 1024,  /* the body of what a supervisor says */
     WIRE_BEFORE_ARGV = 3,      /* strings of a SPAWN */
@@ -71,6 +71,7 @@ struct wire_header {
         } looked; /* body: struct cell_wait... */
         struct {
             uint32_t version, containment;
+            uint8_t can_move; /* it and its programs may be bound to processors */
             struct cell_means means;
         } ready; /* body: path of the root, notice; descriptors: the root, a pidfd of the supervisor, at first
                   * one of its keeper. After LEASE none, but the paths of its control groups. */
@@ -96,6 +97,7 @@ struct wire_message {
     int fds[WIRE_FD_MAX]; /* -1 where taken */
     size_t fd_count;
     bool lost_fds; /* some did not fit in our table of descriptors */
+    pid_t sender;  /* as the receiver sees it; 0: not asked for (SO_PASSCRED), or out of sight */
 };
 void wire_message_done(struct wire_message *message);
 

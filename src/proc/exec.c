@@ -8,6 +8,7 @@
  * signal 0: the host gets no SIGCHLD, and a host that waits for all its children does not see it.
  */
 #include "proc/exec.h"
+#include "base/affinity.h"
 
 #ifdef __has_feature
 #if __has_feature(address_sanitizer) && !defined(__SANITIZE_ADDRESS__)
@@ -170,6 +171,21 @@ static int show_at_place(const struct exec_plan *plan) {
     return result < 0 ? result : sys_chdir(plan->place);
 }
 
+/* Back to all its processors, still on this one. Exec looks for another one where somebody else is on this one's queue
+ * (sched_exec, find_idlest_cpu of kernel/sched), and moving a program that is about to end costs more than it runs.
+ * Since Linux 6.12 who has gone to sleep with more than its share used up stays on the queue until it would be its turn
+ * ("sched/eevdf: Implement delayed dequeue"): the host and we. Yielding gives them their turn. */
+static void choose_processors(const struct exec_plan *plan) {
+    enum { OTHERS = 3 };
+    if (syscall(SYS_sched_setaffinity, 0, sizeof(*plan->processors), plan->processors) < 0) {
+        cpu_set_t all; /* a cpuset has left it none of these */
+        affinity_all(&all);
+        (void)syscall(SYS_sched_setaffinity, 0, sizeof(all), &all);
+    }
+    for (int i = 0; i < OTHERS && plan->flags & EXEC_NEAR; i++)
+        (void)syscall(SYS_sched_yield);
+}
+
 /* What never returns in our memory may leave no trace in a sanitizer's books, which are the parent's. */
 #define NO_RETURN_SEEN __attribute__((no_sanitize_thread, no_sanitize_address))
 
@@ -208,6 +224,8 @@ NO_RETURN_SEEN static int child_prepare(struct child *child) {
     if ((result = limit_all(plan)) < 0)
         return result;
     child->stage = PROC_STAGE_EXEC;
+    if (plan->processors)
+        choose_processors(plan);
     if (plan->flags & EXEC_RESET_SIGNALS)
         reset_signals();
     set_mask(no_signals, NULL);
@@ -227,6 +245,28 @@ NO_RETURN_SEEN static int child_between(void *argument) {
         child->stage = PROC_STAGE_START;
         child->result = result;
     }
+    leave(0);
+}
+
+struct choice {
+    cpu_set_t *processors;
+    int result;
+};
+
+NO_RETURN_SEEN static int child_choose(void *argument) {
+    struct choice *choice = argument;
+    cpu_set_t own;
+    int result = affinity_get(0, &own);
+    affinity_all(choice->processors);
+    if (result >= 0)
+        result = sys_setaffinity(0, choice->processors);
+    if (result >= 0)
+        result = affinity_get(0, choice->processors);
+    if (result >= 0 && CPU_EQUAL(&own, choice->processors))
+        affinity_all(choice->processors); /* nobody but the cpuset has narrowed them: they follow it */
+    else
+        *choice->processors = own;
+    choice->result = result;
     leave(0);
 }
 
@@ -286,16 +326,32 @@ struct proc_usage exec_usage(const struct rusage *usage) {
     };
 }
 
-int exec_probe(int flags) {
+/* Runs it in a process of its own, with our memory, that leaves. */
+static int run_child(int (*function)(void *argument), int flags, void *argument) {
     static const unsigned char all_signals[MASK_SIZE] = {255, 255, 255, 255, 255, 255, 255, 255};
     _Alignas(64) char stack[STACK_SIZE];
     unsigned char old_mask[MASK_SIZE];
     set_mask(all_signals, old_mask);
     /* Without an exit signal the host does not see it. */
-    int result = sys_clone(child_leave, stack + STACK_SIZE, CLONE_VM | CLONE_VFORK | flags, NULL, (int *)NULL);
+    int result = sys_clone(function, stack + STACK_SIZE, CLONE_VM | CLONE_VFORK | flags, argument, (int *)NULL);
     ASAN_UNPOISON_MEMORY_REGION(stack, sizeof(stack));
     if (result >= 0)
         child_reap(result);
     set_mask(old_mask, NULL);
     return result < 0 ? result : 0;
+}
+
+int exec_probe(int flags) {
+    return run_child(child_leave, flags, NULL);
+}
+
+int exec_processors(cpu_set_t *ret_processors) {
+    cpu_set_t processors;
+    struct choice choice = {&processors, -EPERM};
+    int result = run_child(child_choose, 0, &choice);
+    if (result >= 0)
+        result = choice.result;
+    if (result >= 0)
+        *ret_processors = processors;
+    return result;
 }

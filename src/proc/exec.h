@@ -12,7 +12,8 @@ enum {
     EXEC_RESET_SIGNALS = 1u << 1,   /* all dispositions become default: the parent has handlers or ignores some */
     EXEC_DIE_WITH_PARENT = 1u << 2, /* killed when the starting thread ends */
     EXEC_NO_CORE = 1u << 4,         /* no core dump: a supervisor has its programs inherit that */
-    EXEC_DETACHED = 1u << 3,        /* not our child: its parent is gone before this returns, nothing is to be reaped */
+    EXEC_NEAR = PROC_NEAR,
+    EXEC_DETACHED = 1u << 3, /* not our child: its parent is gone before this returns, nothing is to be reaped */
 };
 
 struct exec_plan {
@@ -25,11 +26,15 @@ struct exec_plan {
     int keep;
     unsigned flags; /* EXEC_... */
     struct proc_limits limits;
-    const char *place;          /* as in proc_spec */
-    int groups[EXEC_GROUP_MAX]; /* open cgroup.procs that it puts itself into */
+    const char *place;           /* as in proc_spec */
+    const cpu_set_t *processors; /* where it may run; NULL: as inherited */
+    int groups[EXEC_GROUP_MAX];  /* open cgroup.procs that it puts itself into */
     size_t group_count;
 };
 
+/* The processors that a program started by the calling thread may have, for exec_plan; -errno where a process may not
+ * choose. A process is sent to try: a seccomp filter may kill who asks. */
+int exec_processors(cpu_set_t *ret_processors);
 /* 0 where a process can be made with these flags (CLONE_NEW...), else -errno. */
 int exec_probe(int flags);
 /* The size that leaves no core dump: less than any, and the one with which a program that the kernel would hand it to

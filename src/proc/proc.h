@@ -11,6 +11,7 @@ enum {
     PROC_TELL_LATE = 1u << 8,   /* the start may be told with the end */
     PROC_HOLD_OUTPUT = 1u << 9, /* stdio[1] and stdio[2] are pipes that may hang up only once the end was told */
     PROC_HOLD_ERROR = 1u << 10,
+    PROC_NEAR = 1u << 11, /* nothing of the host's runs meanwhile: it may begin on the host's processor */
 };
 
 /* Rlimits of a program, which its processes inherit, each for itself; 0: as inherited. */

@@ -1,0 +1,409 @@
+/* A host that waits for a brief program on one processor with its supervisor: who is bound, for how long, and that
+ * nobody else is. */
+#include "base/affinity.h"
+#include "base/gathering.h"
+#include "cell_host.h"
+
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <pthread.h>
+#include <stddef.h>
+
+enum { BRIEF = 2 }; /* programs after which it is done */
+
+/* A host thread's wait, as another thread sees it. Where this machine has other things to do the moment is over before
+ * the wait begins: then nothing is seen, and it is tried again. */
+struct witness {
+    pthread_t thread;
+    pid_t host, supervisor; /* 0: only the host is looked at */
+    spile_loop *loop;
+    int go; /* the program ends when this is closed; -1: when `fifo` is */
+    bool wakes;
+    bool has_seen_it;
+};
+
+enum { PATIENCE_MS = 100, TRIES = 200 };
+
+static cpu_set_t processors_of(pid_t thread) {
+    cpu_set_t set;
+    ck_assert_int_eq(affinity_get(thread, &set), 0);
+    return set;
+}
+
+static bool comes_to(pid_t thread, const cpu_set_t *processors, uint64_t end_ns) {
+    do {
+        cpu_set_t set = processors_of(thread);
+        if (processors ? CPU_EQUAL(&set, processors) : CPU_COUNT(&set) == 1)
+            return true;
+        sched_yield();
+    } while (time_now_ns() < end_ns);
+    return false;
+}
+
+static bool sees_it(const struct witness *witness, const cpu_set_t *all) {
+    uint64_t end = time_now_ns() + PATIENCE_MS * NS_PER_MS;
+    if (!comes_to(witness->host, NULL, end))
+        return false;
+    cpu_set_t here = processors_of(witness->host);
+    if (CPU_COUNT(&here) != 1 || (witness->supervisor && !comes_to(witness->supervisor, &here, end)))
+        return false;
+    if (!witness->wakes)
+        return true;
+    for (end = time_now_ns() + 2 * GATHERING_NS; time_now_ns() < end;)
+        sched_yield();
+    loop_wake(witness->loop);
+    end = time_now_ns() + NS_PER_SECOND;
+    return comes_to(witness->host, all, end) && comes_to(witness->supervisor, all, end);
+}
+
+static void *watch(void *argument) {
+    struct witness *witness = argument;
+    cpu_set_t all = processors_of(0); /* as many as the host had when it made this thread */
+    witness->has_seen_it = sees_it(witness, &all);
+    close(witness->go >= 0 ? witness->go : open("fifo", O_WRONLY | O_CLOEXEC));
+    return NULL;
+}
+
+static bool has_two_processors(void) {
+    cpu_set_t set = processors_of(0);
+    if (CPU_COUNT(&set) < 2)
+        printf("# skipped: this needs two processors\n");
+    return CPU_COUNT(&set) >= 2;
+}
+
+/* Says on which processors it and what it starts may run, once its standard input has ended. */
+static void start_teller(struct lease *lease, struct job *job, int input, int output) {
+    char *argv[] = {(char *)"sh", (char *)"-c", (char *)"read x; grep Cpus_allowed: /proc/self/status", NULL};
+    char *envp[] = {(char *)"PATH=/usr/bin:/bin", NULL};
+    job_init(job);
+    const struct proc_spec spec = {.path = "/bin/sh",
+                                   .argv = argv,
+                                   .envp = envp,
+                                   .cwd = "/",
+                                   .stdio = {input, output, -1},
+                                   .flags = PROC_NEW_SESSION | PROC_TELL_LATE | PROC_NEAR};
+    ck_assert_int_eq(cell_spawn(lease->cell, &spec, &job->proc), 0);
+}
+
+static char *told_by(struct host *host, struct lease *lease, struct witness *witness) {
+    struct job job;
+    int in[2], out[2];
+    ck_assert(pipe2(in, O_CLOEXEC) == 0 && pipe2(out, O_CLOEXEC) == 0);
+    start_teller(lease, &job, in[0], out[1]);
+    close(in[0]);
+    close(out[1]);
+    if (witness) {
+        witness->go = in[1];
+        ck_assert_int_eq(pthread_create(&witness->thread, NULL, watch, witness), 0);
+    } else {
+        close(in[1]);
+    }
+    job_wait(host, &job);
+    if (witness)
+        ck_assert_int_eq(pthread_join(witness->thread, NULL), 0);
+    char *text = pipe_read(out[0]);
+    close(out[0]);
+    ck_assert_int_eq(job.status, 0);
+    return text;
+}
+
+static char *own_line(void) {
+    char line[4096];
+    FILE *file = fopen("/proc/thread-self/status", "re");
+    ck_assert_ptr_nonnull(file);
+    while (fgets(line, sizeof(line), file) && strncmp(line, "Cpus_allowed:", 13) != 0)
+        ;
+    fclose(file);
+    return strdup(line);
+}
+
+/* As after brief programs. */
+static void become_brief(struct host *host) {
+    struct lease lease;
+    lease_open(host, &lease, 0); /* a supervisor */
+    lease_close(host, &lease);
+    host->ctx->brief_count = BRIEF;
+}
+
+/* The first setting's containments that have a supervisor, as root and as a user. */
+static bool open_supervised(struct host *host, int setting) {
+    return settings[setting].containment != SPILE_CONTAINMENT_NONE && has_two_processors() && host_open(host, setting);
+}
+
+static void check_wait(int setting, bool wakes) {
+    struct host host;
+    struct lease lease;
+    if (!open_supervised(&host, setting))
+        return;
+    cpu_set_t before = processors_of(0), after;
+    AUTO_FREE char *line = own_line();
+    struct witness witness = {.host = (pid_t)syscall(SYS_gettid), .loop = host.loop, .wakes = wakes};
+    for (int i = 0; !witness.has_seen_it; i++) {
+        ck_assert_int_lt(i, TRIES);
+        become_brief(&host);
+        lease_open(&host, &lease, 0);
+        witness.supervisor = supervisor_pid(lease.cell);
+        ck_assert_int_eq(lease.cell->supervisor, witness.supervisor);
+        AUTO_FREE char *told = told_by(&host, &lease, &witness);
+        ck_assert_str_eq(told, line); /* what a program starts, too, has all processors */
+        after = processors_of(0);
+        ck_assert(CPU_EQUAL(&before, &after));
+        lease_close(&host, &lease);
+        after = processors_of(witness.supervisor);
+        ck_assert(CPU_EQUAL(&before, &after));
+    }
+    host_close(&host);
+}
+
+START_TEST(both_are_bound_while_one_waits) {
+    check_wait(_i, false);
+}
+END_TEST
+
+START_TEST(a_wake_up_after_a_while_ends_it) {
+    check_wait(_i, true);
+}
+END_TEST
+
+/* Whether a program that is started now is waited for in that way. */
+static bool is_gathered(struct lease *lease) {
+    bool result = cell_gather(lease->cell);
+    lease->cell->alone_since_ns += NS_PER_SECOND; /* brief, however long it takes us to come here */
+    cell_scatter(lease->cell);
+    return result;
+}
+
+START_TEST(only_after_brief_ones) {
+    struct host host;
+    struct lease lease;
+    if (!open_supervised(&host, _i))
+        return;
+    for (int i = 0; i < BRIEF; i++) {
+        lease_open(&host, &lease, 0);
+        ck_assert(!is_gathered(&lease));
+        lease_close(&host, &lease);
+    }
+    lease_open(&host, &lease, 0);
+    ck_assert(is_gathered(&lease));
+    lease.cell->alone_since_ns = time_now_ns() - 2 * GATHERING_NS; /* one that took too long */
+    cell_scatter(lease.cell);
+    for (int i = 0; i < BRIEF; i++)
+        ck_assert(!is_gathered(&lease));
+    ck_assert(is_gathered(&lease));
+    lease_close(&host, &lease);
+    host_close(&host);
+}
+END_TEST
+
+START_TEST(only_while_nothing_else_runs) {
+    struct host host;
+    struct lease lease, other;
+    if (!open_supervised(&host, _i))
+        return;
+    become_brief(&host);
+    lease_open(&host, &lease, 0);
+    lease_open(&host, &other, 0);
+    ck_assert(!is_gathered(&lease) && !is_gathered(&other));
+    lease_close(&host, &other);
+    ck_assert(is_gathered(&lease));
+    (void)spile_loop_fd(host.loop); /* from now on somebody else may wait */
+    ck_assert(!is_gathered(&lease));
+    lease_close(&host, &lease);
+    host_close(&host);
+}
+END_TEST
+
+/* A thread that has but one processor keeps that, and its programs what their supervisor has. */
+START_TEST(narrowed_hosts) {
+    struct host host;
+    struct lease lease;
+    cpu_set_t one, now;
+    if (!open_supervised(&host, _i))
+        return;
+    AUTO_FREE char *line = own_line();
+    become_brief(&host);
+    CPU_ZERO(&one);
+    CPU_SET(sched_getcpu(), &one);
+    ck_assert_int_eq(sys_setaffinity(0, &one), 0);
+    lease_open(&host, &lease, 0);
+    AUTO_FREE char *told = told_by(&host, &lease, NULL);
+    ck_assert_str_eq(told, line);
+    now = processors_of(0);
+    ck_assert(CPU_EQUAL(&now, &one));
+    lease_close(&host, &lease);
+    host_close(&host);
+}
+END_TEST
+
+/* Programs of a supervisor that was started on one processor stay there. */
+START_TEST(narrowed_supervisors) {
+    struct host host;
+    struct lease lease;
+    cpu_set_t one, all = processors_of(0);
+    if (settings[_i].containment == SPILE_CONTAINMENT_NONE || !has_two_processors())
+        return;
+    CPU_ZERO(&one);
+    CPU_SET(sched_getcpu(), &one);
+    ck_assert_int_eq(sys_setaffinity(0, &one), 0);
+    AUTO_FREE char *line = own_line();
+    if (!host_open(&host, _i))
+        return;
+    become_brief(&host);
+    lease_open(&host, &lease, 0);
+    ck_assert_int_eq(sys_setaffinity(0, &all), 0);
+    ck_assert(!is_gathered(&lease));
+    AUTO_FREE char *told = told_by(&host, &lease, NULL);
+    ck_assert_str_eq(told, line);
+    lease_close(&host, &lease);
+    host_close(&host);
+}
+END_TEST
+
+static void run_call(spile_ctx *ctx, const char *template) {
+    spile_plan *plan;
+    spile_call *call;
+    spile_result *result;
+    ck_assert_int_eq(spile_plan_from_templates(&template, 1, &plan, NULL), 0);
+    ck_assert_int_eq(spile_call_new(plan, ctx, NULL, &call), 0);
+    ck_assert_int_eq(spile_call_run(call, &result), 0);
+    spile_result_free(result);
+    spile_call_free(call);
+    spile_plan_unref(plan);
+}
+
+START_TEST(calls_are_waited_for_so) {
+    char directory[] = "/tmp/spile-gather-XXXXXX", waiting[sizeof(directory) + 32];
+    struct witness witness = {.host = (pid_t)syscall(SYS_gettid), .go = -1};
+    spile_ctx *ctx;
+    if (!has_two_processors())
+        return;
+    ck_assert(mkdtemp(directory) && chdir(directory) == 0 && mkfifo("fifo", 0600) == 0);
+    snprintf(waiting, sizeof(waiting), "cat %s/fifo", directory);
+    ck_assert_int_eq(spile_ctx_new(NULL, &ctx), 0);
+    run_call(ctx, "true");
+    for (int i = 0; !witness.has_seen_it; i++) {
+        ck_assert_int_lt(i, TRIES);
+        ctx->brief_count = BRIEF;
+        ck_assert_int_eq(pthread_create(&witness.thread, NULL, watch, &witness), 0);
+        run_call(ctx, waiting);
+        ck_assert_int_eq(pthread_join(witness.thread, NULL), 0);
+    }
+    spile_ctx_free(ctx);
+    ck_assert(unlink("fifo") == 0 && rmdir(directory) == 0);
+}
+END_TEST
+
+/* As a service may be confined (SystemCallFilter=~@resources of systemd): who asks dies. */
+START_TEST(a_filter_that_kills) {
+    struct sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_sched_setaffinity, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {ARRAY_SIZE(filter), filter};
+    struct host host;
+    struct lease lease;
+    ck_assert_int_eq(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+    ck_assert_int_eq(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
+    if (!open_supervised(&host, _i))
+        return;
+    become_brief(&host);
+    lease_open(&host, &lease, 0);
+    ck_assert_int_ge(supervisor_pid(lease.cell), 1);
+    ck_assert_int_eq(lease.cell->supervisor, 0);
+    AUTO_FREE char *line = own_line(), *told = told_by(&host, &lease, NULL);
+    ck_assert_str_eq(told, line);
+    lease_close(&host, &lease);
+    host_close(&host);
+}
+END_TEST
+
+/* ------------------------------------------------------------------------------------------ without a cell */
+
+static pid_t start_sleeper(void) {
+    pid_t pid = fork();
+    ck_assert_int_ge(pid, 0);
+    if (pid == 0)
+        for (;;)
+            pause();
+    return pid;
+}
+
+START_TEST(a_thread_that_may_not_be_there) {
+    struct gathering gathering = {0};
+    if (!has_two_processors())
+        return;
+    pid_t other = start_sleeper();
+    cpu_set_t all = processors_of(0), others = all, now;
+    ck_assert(gathering_begin(&gathering, other));
+    for (int i = 0; i < CPU_SETSIZE; i++)
+        if (CPU_ISSET(i, &gathering.here))
+            CPU_CLR(i, &others);
+    ck_assert_int_eq(sys_setaffinity(0, &others), 0);
+    ck_assert(!gathering_enter(&gathering));
+    now = processors_of(0);
+    ck_assert(CPU_EQUAL(&now, &others));
+    now = processors_of(other);
+    ck_assert(CPU_EQUAL(&now, &all));
+    kill(other, SIGKILL);
+    ck_assert_int_eq(waitpid(other, NULL, 0), other);
+}
+END_TEST
+
+START_TEST(what_others_set_meanwhile_stays) {
+    struct gathering gathering = {0};
+    if (!has_two_processors())
+        return;
+    pid_t other = start_sleeper();
+    cpu_set_t others = processors_of(0), now;
+    ck_assert(gathering_begin(&gathering, other) && gathering_enter(&gathering));
+    for (int i = 0; i < CPU_SETSIZE; i++)
+        if (CPU_ISSET(i, &gathering.here))
+            CPU_CLR(i, &others);
+    ck_assert_int_eq(sys_setaffinity(0, &others), 0);
+    ck_assert_int_eq(sys_setaffinity(other, &others), 0);
+    gathering_leave(&gathering);
+    gathering_end(&gathering);
+    now = processors_of(0);
+    ck_assert(CPU_EQUAL(&now, &others));
+    now = processors_of(other);
+    ck_assert(CPU_EQUAL(&now, &others));
+    kill(other, SIGKILL);
+    ck_assert_int_eq(waitpid(other, NULL, 0), other);
+}
+END_TEST
+
+START_TEST(one_that_is_gone) {
+    struct gathering gathering = {0};
+    pid_t other = start_sleeper();
+    kill(other, SIGKILL);
+    ck_assert_int_eq(waitpid(other, NULL, 0), other);
+    ck_assert(!gathering_begin(&gathering, other));
+    ck_assert(!gathering_enter(&gathering));
+}
+END_TEST
+
+int main(void) {
+    Suite *suite = suite_create("gather");
+    TCase *tests = tcase_create("gather");
+    tcase_set_timeout(tests, 60);
+    tcase_add_loop_test(tests, both_are_bound_while_one_waits, 0, setting_count);
+    tcase_add_loop_test(tests, a_wake_up_after_a_while_ends_it, 0, setting_count);
+    tcase_add_loop_test(tests, only_after_brief_ones, 0, setting_count);
+    tcase_add_loop_test(tests, only_while_nothing_else_runs, 0, setting_count);
+    tcase_add_loop_test(tests, narrowed_hosts, 0, setting_count);
+    tcase_add_loop_test(tests, narrowed_supervisors, 0, setting_count);
+    tcase_add_test(tests, calls_are_waited_for_so);
+    tcase_add_loop_test(tests, a_filter_that_kills, 0, setting_count);
+    tcase_add_test(tests, a_thread_that_may_not_be_there);
+    tcase_add_test(tests, what_others_set_meanwhile_stays);
+    tcase_add_test(tests, one_that_is_gone);
+    suite_add_tcase(suite, tests);
+    SRunner *runner = srunner_create(suite);
+    srunner_set_tap(runner, "-");
+    srunner_run_all(runner, CK_SILENT);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed != 0;
+}
