@@ -1,5 +1,6 @@
 /* See fault_scenarios.h. */
 #include "fault_scenarios.h"
+#include "cell/pool.h"
 
 #include <dirent.h>
 #include <limits.h>
@@ -217,6 +218,11 @@ const struct scenario scenarios[] = {
      .prepare = prepare_simple,
      .check = check_simple,
      .is_polled = true},
+    {.name = "brief",
+     .templates = {"sh -c 'cat $1 >$2; echo small >small' sh {<in} {>out} {+>small}"},
+     .prepare = prepare_simple,
+     .check = check_simple,
+     .is_brief = true},
     {.name = "limits",
      .templates = {"cat {<in} >{out}", "echo small >{small}"},
      .options = {.limits = {.wall_ns = 60 * NS_PER_SECOND,
@@ -321,6 +327,11 @@ int scenario_run(const struct scenario *scenario, spile_containment containment,
         wrong("a plan is refused without an error");
     if (code >= 0)
         code = spile_ctx_new(&ctx_options, &ctx);
+    if (code >= 0 && scenario->is_brief) {
+        ctx->brief_count = CELL_BRIEF_ENOUGH;
+        ctx->is_calm = true;
+        ctx->next_look_ns = NS_FOREVER;
+    }
     if (code >= 0)
         code = spile_call_new(plan, ctx, &options, &call);
     if (code >= 0)

@@ -18,6 +18,7 @@ struct scenario {
     /* Looks at what came of it; result is NULL where the call could not even be made. */
     void (*check)(const spile_result *result, bool is_well, const char *directory);
     bool is_polled; /* driven by a poll loop */
+    bool is_brief;  /* as after others that were brief: on the host's processor */
 };
 extern const struct scenario scenarios[];
 extern const int scenario_count;

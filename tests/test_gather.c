@@ -9,8 +9,6 @@
 #include <pthread.h>
 #include <stddef.h>
 
-enum { BRIEF = 2 }; /* programs after which it is done */
-
 /* A host thread's wait, as another thread sees it. Where this machine has other things to do the moment is over before
  * the wait begins: then nothing is seen, and it is tried again. */
 struct witness {
@@ -117,12 +115,19 @@ static char *own_line(void) {
     return strdup(line);
 }
 
+/* As if a look at the machine had just shown that. */
+static void become_calm(spile_ctx *ctx, bool is_calm) {
+    ctx->is_calm = is_calm;
+    ctx->next_look_ns = NS_FOREVER;
+}
+
 /* As after brief programs. */
 static void become_brief(struct host *host) {
     struct lease lease;
     lease_open(host, &lease, 0); /* a supervisor */
     lease_close(host, &lease);
-    host->ctx->brief_count = BRIEF;
+    host->ctx->brief_count = CELL_BRIEF_ENOUGH;
+    become_calm(host->ctx, true);
 }
 
 /* The first setting's containments that have a supervisor, as root and as a user. */
@@ -178,7 +183,8 @@ START_TEST(only_after_brief_ones) {
     struct lease lease;
     if (!open_supervised(&host, _i))
         return;
-    for (int i = 0; i < BRIEF; i++) {
+    become_calm(host.ctx, true);
+    for (int i = 0; i < CELL_BRIEF_ENOUGH; i++) {
         lease_open(&host, &lease, 0);
         ck_assert(!is_gathered(&lease));
         lease_close(&host, &lease);
@@ -187,7 +193,7 @@ START_TEST(only_after_brief_ones) {
     ck_assert(is_gathered(&lease));
     lease.cell->alone_since_ns = time_now_ns() - 2 * GATHERING_NS; /* one that took too long */
     cell_scatter(lease.cell);
-    for (int i = 0; i < BRIEF; i++)
+    for (int i = 0; i < CELL_BRIEF_ENOUGH; i++)
         ck_assert(!is_gathered(&lease));
     ck_assert(is_gathered(&lease));
     lease_close(&host, &lease);
@@ -208,6 +214,41 @@ START_TEST(only_while_nothing_else_runs) {
     ck_assert(is_gathered(&lease));
     (void)spile_loop_fd(host.loop); /* from now on somebody else may wait */
     ck_assert(!is_gathered(&lease));
+    lease_close(&host, &lease);
+    host_close(&host);
+}
+END_TEST
+
+START_TEST(only_on_a_calm_machine) {
+    struct host host;
+    struct lease lease;
+    pid_t hogs[CPU_SETSIZE];
+    cpu_set_t all = processors_of(0);
+    if (!open_supervised(&host, _i))
+        return;
+    become_brief(&host);
+    lease_open(&host, &lease, 0);
+    become_calm(host.ctx, false);
+    ck_assert(!is_gathered(&lease));
+    become_calm(host.ctx, true);
+    ck_assert(is_gathered(&lease));
+    host.ctx->processors = 1; /* and more than one wants to run, which is to be seen now */
+    for (int i = 0; i < CPU_COUNT(&all); i++) {
+        hogs[i] = fork();
+        ck_assert_int_ge(hogs[i], 0);
+        while (hogs[i] == 0)
+            ;
+    }
+    host.ctx->next_look_ns = 0;
+    ck_assert(!is_gathered(&lease));
+    ck_assert(!host.ctx->is_calm);
+    for (int i = 0; i < CPU_COUNT(&all); i++) {
+        kill(hogs[i], SIGKILL);
+        ck_assert_int_eq(waitpid(hogs[i], NULL, 0), hogs[i]);
+    }
+    host.ctx->processors = 1 << 20;
+    host.ctx->next_look_ns = 0;
+    ck_assert(is_gathered(&lease));
     lease_close(&host, &lease);
     host_close(&host);
 }
@@ -283,7 +324,8 @@ START_TEST(calls_are_waited_for_so) {
     run_call(ctx, "true");
     for (int i = 0; !witness.has_seen_it; i++) {
         ck_assert_int_lt(i, TRIES);
-        ctx->brief_count = BRIEF;
+        ctx->brief_count = CELL_BRIEF_ENOUGH;
+        become_calm(ctx, true);
         ck_assert_int_eq(pthread_create(&witness.thread, NULL, watch, &witness), 0);
         run_call(ctx, waiting);
         ck_assert_int_eq(pthread_join(witness.thread, NULL), 0);
@@ -392,6 +434,7 @@ int main(void) {
     tcase_add_loop_test(tests, a_wake_up_after_a_while_ends_it, 0, setting_count);
     tcase_add_loop_test(tests, only_after_brief_ones, 0, setting_count);
     tcase_add_loop_test(tests, only_while_nothing_else_runs, 0, setting_count);
+    tcase_add_loop_test(tests, only_on_a_calm_machine, 0, setting_count);
     tcase_add_loop_test(tests, narrowed_hosts, 0, setting_count);
     tcase_add_loop_test(tests, narrowed_supervisors, 0, setting_count);
     tcase_add_test(tests, calls_are_waited_for_so);

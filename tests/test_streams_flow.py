@@ -71,6 +71,13 @@ def test_input_while_it_is_written(host):
     assert call.returncode == 0
 
 
+def test_a_file_that_grows_meanwhile(host):
+    log = host.directory / "log"
+    log.write_bytes(b"first\n")
+    assert host.ok(f"sh -c 'echo more >>$1; cat $2' sh {log} {{<in|}}", f"in={log}") == b"first\n"
+    assert log.read_bytes() == b"first\nmore\n"
+
+
 def test_asked_for_though_it_passes_on(host):
     host.users("write {>x|} put 0 3000000", "read {<x|} get 0 3000000 end 0", words=["-o", "x=copy"])
     assert host.read("copy") == pattern(3000000)

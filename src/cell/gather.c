@@ -1,9 +1,9 @@
-/* When a program is started on its host's processor (see base/gathering.h): where the host waits for it alone, and the
- * last such programs took a moment. */
+/* When a program is started on its host's processor (see base/gathering.h): where the host waits for it alone, the
+ * last such programs took a moment, and nobody else wants the processor. */
 #include "base/gathering.h"
 #include "cell/pool.h"
 
-enum { BRIEF_ENOUGH = 2 };
+#define LOOK_AGAIN_NS NS_PER_MS /* a look costs a few microseconds */
 
 static size_t leased_count(const spile_ctx *ctx) {
     size_t count = ctx->cell_count - ctx->idle_count;
@@ -12,13 +12,33 @@ static size_t leased_count(const spile_ctx *ctx) {
     return count;
 }
 
+/* Whether there is a processor for everyone who wants to run: else others wait for this one, and we would behind them.
+ */
+static bool look_for_calm(unsigned processors) {
+    char text[64];
+    unsigned running;
+    AUTO_FD fd = sys_openat(AT_FDCWD, "/proc/loadavg", O_RDONLY, 0);
+    ssize_t size = fd < 0 ? fd : sys_read(fd, text, sizeof(text) - 1);
+    text[MAX(size, 0)] = '\0';
+    return sscanf(text, "%*f %*f %*f %u/", &running) == 1 && running <= processors;
+}
+
+/* Under the lock. */
+static bool is_calm(spile_ctx *ctx, uint64_t now) {
+    if (now >= ctx->next_look_ns) {
+        ctx->is_calm = look_for_calm(ctx->processors);
+        ctx->next_look_ns = now + LOOK_AGAIN_NS;
+    }
+    return ctx->is_calm;
+}
+
 bool cell_gather(struct cell *cell) {
     spile_ctx *ctx = cell->ctx;
     if (cell->supervisor <= 0)
         return false;
-    cell->alone_since_ns = time_now_ns();
+    uint64_t now = cell->alone_since_ns = time_now_ns();
     forkguard_lock();
-    bool is_wanted = ctx->brief_count >= BRIEF_ENOUGH && leased_count(ctx) == 1;
+    bool is_wanted = ctx->brief_count >= CELL_BRIEF_ENOUGH && leased_count(ctx) == 1 && is_calm(ctx, now);
     forkguard_unlock();
     return is_wanted && loop_gather(cell->loop, cell->supervisor);
 }
@@ -30,5 +50,5 @@ void cell_scatter(struct cell *cell) {
     loop_scatter(cell->loop);
     bool is_brief = time_now_ns() < time_add_ns(since, GATHERING_NS);
     FORKGUARD_HOLD();
-    cell->ctx->brief_count = is_brief ? MIN(cell->ctx->brief_count + 1, (unsigned)BRIEF_ENOUGH) : 0;
+    cell->ctx->brief_count = is_brief ? MIN(cell->ctx->brief_count + 1, (unsigned)CELL_BRIEF_ENOUGH) : 0;
 }

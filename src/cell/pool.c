@@ -402,6 +402,7 @@ int spile_ctx_new(const spile_ctx_options *options, spile_ctx **ret_ctx) {
         return -ENOMEM;
     ctx->containment = chosen.containment;
     ctx->idle_limit = chosen.idle_cells ? chosen.idle_cells : default_idle();
+    ctx->processors = (unsigned)MAX(sysconf(_SC_NPROCESSORS_ONLN), 1L);
     ctx->ring.previous = ctx->ring.next = &ctx->ring;
     ctx->cell_path = chosen.cell_path ? memory_string(chosen.cell_path) : NULL;
     if (chosen.cell_path && !ctx->cell_path) {

@@ -69,13 +69,16 @@ struct spile_ctx {
     struct cell ring; /* of all its cells: only the links are used */
     struct cell *idle, *ending;
     unsigned cell_count, idle_count;
-    char *helper;         /* where spile-cell was found */
+    char *helper; /* where spile-cell was found */
+    unsigned processors;
     unsigned brief_count; /* of the last programs that ran alone in a call: how many took but a moment */
+    bool is_calm;         /* there was a processor for everyone, at the last look */
+    uint64_t next_look_ns;
     spile_loop *loops[8];
     size_t loop_count;
 };
 
-enum { CELL_RESET_TIMEOUT_S = 5 };
+enum { CELL_RESET_TIMEOUT_S = 5, CELL_BRIEF_ENOUGH = 2 };
 
 /* The one setter of a cell's state; asserts that the step is one the table allows. */
 void cell_set_state(struct cell *cell, enum cell_state state);
