@@ -329,7 +329,6 @@ int scenario_run(const struct scenario *scenario, spile_containment containment,
         code = spile_ctx_new(&ctx_options, &ctx);
     if (code >= 0 && scenario->is_brief) {
         ctx->brief_count = CELL_BRIEF_ENOUGH;
-        ctx->is_calm = true;
         ctx->next_look_ns = NS_FOREVER;
     }
     if (code >= 0)

@@ -84,7 +84,8 @@ class Function:
         by_name = {file.name: file for file in plan.files}
         self._many = frozenset(name for name in self.outputs if _is_many(name, by_name.get(name)))
         self._optional = frozenset(name for name, file in by_name.items() if file.is_optional)
-        self._required = sum(1 for file in plan.files if file.name in self.inputs and not file.is_given_optional)
+        self._required = tuple(name for name, file in by_name.items() if name in self.inputs and not file.is_given_optional)
+        self._values = frozenset(value.name for value in plan.values)
         self.__name__ = name or plan.programs[-1].name
         self.__qualname__ = self.__name__
         self.__doc__ = self._describe()
@@ -126,19 +127,21 @@ class Function:
             raise TypeError(f"{self.__name__}() takes {len(self.inputs)} inputs ({', '.join(self.inputs)}), "
                             f"{len(inputs)} were given")
         files = {name: source for name, source in zip(self.inputs, inputs) if source is not None}
-        missing = [file.name for file in self.plan.files
-                   if file.name in self.inputs and file.name not in files and not file.is_given_optional]
+        missing = [name for name in self._required if name not in files]
         if missing:
             raise TypeError(f"{self.__name__}() misses input {', '.join(map(repr, missing))}")
-        known = [value.name for value in self.plan.values]
-        unknown = [name for name in values if name not in known]
-        if unknown:
-            raise TypeError(f"{self.__name__}() has no value {', '.join(map(repr, unknown))}; "
-                            f"it has: {', '.join(known) or 'none'}")
-        missing = [name for name in known if name not in values]
-        if missing:
-            raise TypeError(f"{self.__name__}() misses the value {', '.join(map(repr, missing))}: give it by keyword")
+        if values.keys() != self._values:
+            raise self._values_error(values)
         return files
+
+    def _values_error(self, values: Mapping[str, Any]) -> TypeError:
+        known = [value.name for value in self.plan.values]
+        unknown = [name for name in values if name not in self._values]
+        if unknown:
+            return TypeError(f"{self.__name__}() has no value {', '.join(map(repr, unknown))}; "
+                             f"it has: {', '.join(known) or 'none'}")
+        missing = [name for name in known if name not in values]
+        return TypeError(f"{self.__name__}() misses the value {', '.join(map(repr, missing))}: give it by keyword")
 
     def value_of(self, result: Result) -> Any:
         """What the function returns for a `Result` of its plan."""

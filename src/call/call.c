@@ -110,7 +110,7 @@ int spile_call_new(spile_plan *plan, spile_ctx *ctx, const spile_call_options *o
     forkguard_add(&call->guard, after_fork);
     int result = copy_options(call, options);
     if (!call->options.jobs)
-        call->options.jobs = processor_count();
+        call->options.jobs = plan->group_count > 1 ? processor_count() : 1;
     if (result >= 0)
         result = make_programs(call);
     if (result < 0) {

@@ -3,7 +3,8 @@
 #include "base/gathering.h"
 #include "cell/pool.h"
 
-#define LOOK_AGAIN_NS NS_PER_MS /* a look costs a few microseconds */
+#define LOOK_AGAIN_NS (10 * NS_PER_MS) /* a look costs several microseconds */
+enum { BUSY_ENOUGH = 3 };
 
 static size_t leased_count(const spile_ctx *ctx) {
     size_t count = ctx->cell_count - ctx->idle_count;
@@ -12,24 +13,23 @@ static size_t leased_count(const spile_ctx *ctx) {
     return count;
 }
 
-/* Whether there is a processor for everyone who wants to run: else others wait for this one, and we would behind them.
- */
-static bool look_for_calm(unsigned processors) {
+/* Whether more want to run than there are processors: then some may wait for this one, and we would behind them. */
+static bool looks_busy(unsigned processors) {
     char text[64];
     unsigned running;
     AUTO_FD fd = sys_openat(AT_FDCWD, "/proc/loadavg", O_RDONLY, 0);
     ssize_t size = fd < 0 ? fd : sys_read(fd, text, sizeof(text) - 1);
     text[MAX(size, 0)] = '\0';
-    return sscanf(text, "%*f %*f %*f %u/", &running) == 1 && running <= processors;
+    return sscanf(text, "%*f %*f %*f %u/", &running) != 1 || running > processors;
 }
 
-/* Under the lock. */
+/* Under the lock. One busy look says little: who has just gone to sleep may still be counted (see proc/exec.c). */
 static bool is_calm(spile_ctx *ctx, uint64_t now) {
     if (now >= ctx->next_look_ns) {
-        ctx->is_calm = look_for_calm(ctx->processors);
+        ctx->busy_looks = looks_busy(ctx->processors) ? ctx->busy_looks + 1 : 0;
         ctx->next_look_ns = now + LOOK_AGAIN_NS;
     }
-    return ctx->is_calm;
+    return ctx->busy_looks < BUSY_ENOUGH;
 }
 
 bool cell_gather(struct cell *cell) {

@@ -72,7 +72,7 @@ struct spile_ctx {
     char *helper; /* where spile-cell was found */
     unsigned processors;
     unsigned brief_count; /* of the last programs that ran alone in a call: how many took but a moment */
-    bool is_calm;         /* there was a processor for everyone, at the last look */
+    unsigned busy_looks;  /* how many in a row found more who want to run than processors */
     uint64_t next_look_ns;
     spile_loop *loops[8];
     size_t loop_count;
