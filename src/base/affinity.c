@@ -19,11 +19,13 @@ static bool is_now(pid_t thread, const cpu_set_t *processors) {
 }
 
 void affinity_restore(pid_t thread, const cpu_set_t *set, const cpu_set_t *was) {
-    cpu_set_t all;
-    if (!is_now(thread, set))
+    cpu_set_t now, all;
+    CPU_ZERO(&now);
+    if (syscall(SYS_sched_getaffinity, thread, sizeof(now), &now) <= 0)
         return;
+    const cpu_set_t *wanted = CPU_EQUAL(&now, set) ? was : &now;
     affinity_all(&all);
     (void)syscall(SYS_sched_setaffinity, thread, sizeof(all), &all);
-    if (!is_now(thread, was))
-        (void)syscall(SYS_sched_setaffinity, thread, sizeof(*was), was);
+    if (!is_now(thread, wanted))
+        (void)syscall(SYS_sched_setaffinity, thread, sizeof(*wanted), wanted);
 }
