@@ -27,8 +27,9 @@
  *     signal mask as it found it. A SIGPIPE that its own writes raise is consumed in the thread that raised it.
  *   - While spile_call_run or spile_loop_step waits for a brief program, the waiting thread is bound to the processor
  *     it is on (sched_setaffinity), because waking another one can take longer than the program. Nobody notices but
- *     who looks at the thread from outside: no callback runs meanwhile, and programs never are. Not on a loop whose
- *     descriptor was asked for, and not where several calls run at once.
+ *     signal handlers and who looks at the thread from outside: no callback runs meanwhile, and programs never are. Not
+ *     on a loop whose descriptor was asked for, not where several calls run at once, and not where a filter that stood
+ *     before the first call forbids it.
  *
  * fork
  *   - In the child of a fork, finished plans, results and contexts stay usable (a context starts with an empty pool). A

@@ -12,11 +12,11 @@
 /* A host thread's wait, as another thread sees it. Where this machine has other things to do the moment is over before
  * the wait begins: then nothing is seen, and it is tried again. */
 struct witness {
-    pthread_t thread;
+    pthread_t thread, host_thread;
     pid_t host, supervisor; /* 0: only the host is looked at */
     spile_loop *loop;
     int go; /* the program ends when this is closed; -1: when `fifo` is */
-    bool wakes;
+    bool wakes, signals;
     bool has_seen_it;
 };
 
@@ -45,6 +45,8 @@ static bool sees_it(const struct witness *witness, const cpu_set_t *all) {
     cpu_set_t here = processors_of(witness->host);
     if (CPU_COUNT(&here) != 1 || (witness->supervisor && !comes_to(witness->supervisor, &here, end)))
         return false;
+    if (witness->signals)
+        ck_assert_int_eq(pthread_kill(witness->host_thread, SIGUSR1), 0);
     if (!witness->wakes)
         return true;
     for (end = time_now_ns() + 2 * GATHERING_NS; time_now_ns() < end;)
@@ -135,14 +137,16 @@ static bool open_supervised(struct host *host, int setting) {
     return settings[setting].containment != SPILE_CONTAINMENT_NONE && has_two_processors() && host_open(host, setting);
 }
 
-static void check_wait(int setting, bool wakes) {
+static bool check_wait(int setting, struct witness witness) {
     struct host host;
     struct lease lease;
     if (!open_supervised(&host, setting))
-        return;
+        return false;
     cpu_set_t before = processors_of(0), after;
     AUTO_FREE char *line = own_line();
-    struct witness witness = {.host = (pid_t)syscall(SYS_gettid), .loop = host.loop, .wakes = wakes};
+    witness.host = (pid_t)syscall(SYS_gettid);
+    witness.host_thread = pthread_self();
+    witness.loop = host.loop;
     for (int i = 0; !witness.has_seen_it; i++) {
         ck_assert_int_lt(i, TRIES);
         become_brief(&host);
@@ -158,15 +162,42 @@ static void check_wait(int setting, bool wakes) {
         ck_assert(CPU_EQUAL(&before, &after));
     }
     host_close(&host);
+    return true;
 }
 
 START_TEST(both_are_bound_while_one_waits) {
-    check_wait(_i, false);
+    check_wait(_i, (struct witness){.host = 0});
+}
+END_TEST
+
+static volatile sig_atomic_t forked_as;
+static cpu_set_t forks_own;
+
+/* In the child it has what the thread had before it waited. */
+static void fork_here(int signal) {
+    (void)signal;
+    pid_t pid = fork();
+    if (pid == 0) {
+        cpu_set_t set;
+        _exit(affinity_get(0, &set) < 0 || !CPU_EQUAL(&set, &forks_own));
+    }
+    int status;
+    forked_as = waitpid(pid, &status, 0) == pid && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+START_TEST(a_handler_that_forks) {
+    forks_own = processors_of(0);
+    forked_as = -2;
+    const struct sigaction action = {.sa_handler = fork_here};
+    ck_assert_int_eq(sigaction(SIGUSR1, &action, NULL), 0);
+    if (!check_wait(_i, (struct witness){.signals = true}))
+        return;
+    ck_assert_int_eq(forked_as, 0);
 }
 END_TEST
 
 START_TEST(a_wake_up_after_a_while_ends_it) {
-    check_wait(_i, true);
+    check_wait(_i, (struct witness){.wakes = true});
 }
 END_TEST
 
@@ -486,6 +517,7 @@ int main(void) {
     tcase_set_timeout(tests, 60);
     tcase_add_loop_test(tests, both_are_bound_while_one_waits, 0, setting_count);
     tcase_add_loop_test(tests, a_wake_up_after_a_while_ends_it, 0, setting_count);
+    tcase_add_loop_test(tests, a_handler_that_forks, 0, setting_count);
     tcase_add_loop_test(tests, only_after_brief_ones, 0, setting_count);
     tcase_add_loop_test(tests, only_while_nothing_else_runs, 0, setting_count);
     tcase_add_loop_test(tests, only_on_a_calm_machine, 0, setting_count);

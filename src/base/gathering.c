@@ -18,20 +18,30 @@ bool gathering_begin(struct gathering *gathering, pid_t other) {
 }
 
 bool gathering_enter(struct gathering *gathering) {
+    cpu_set_t allowed;
     if (gathering->other == 0)
         return false;
-    cpu_set_t allowed;
     if (time_now_ns() < gathering->end_ns && affinity_get(0, &gathering->own) >= 0) {
+        if (CPU_EQUAL(&gathering->own, &gathering->here))
+            return false;
         CPU_AND(&allowed, &gathering->own, &gathering->here); /* another thread may step the loop by now */
-        if (CPU_EQUAL(&allowed, &gathering->here) && sys_setaffinity(0, &gathering->here) >= 0)
-            return true;
+        gathering->waiting = pthread_self();
+        gathering->is_waiting = CPU_EQUAL(&allowed, &gathering->here) && sys_setaffinity(0, &gathering->here) >= 0;
     }
-    gathering_end(gathering);
-    return false;
+    if (!gathering->is_waiting)
+        gathering_end(gathering);
+    return gathering->is_waiting;
 }
 
-void gathering_leave(const struct gathering *gathering) {
+void gathering_leave(struct gathering *gathering) {
     affinity_restore(0, &gathering->here, &gathering->own);
+    gathering->is_waiting = false;
+}
+
+void gathering_forked(struct gathering *gathering) {
+    if (gathering->is_waiting && pthread_equal(gathering->waiting, pthread_self()))
+        gathering_leave(gathering);
+    gathering->other = 0; /* the parent's */
 }
 
 void gathering_end(struct gathering *gathering) {

@@ -11,18 +11,24 @@
 
 #include "base/util.h"
 
+#include <pthread.h>
+
 #define GATHERING_NS (5 * NS_PER_MS)
 
 struct gathering {
     pid_t other; /* who is waited for; 0: none */
     uint64_t end_ns;
     cpu_set_t here, own, others; /* the processor; as they were */
+    bool is_waiting;             /* from enter to leave: this thread */
+    pthread_t waiting;
 };
 
 /* From now on `other` runs where the calling thread does. False: it can't be had, or there is but one processor. */
 bool gathering_begin(struct gathering *gathering, pid_t other);
-/* Around the wait. False: it is over. */
+/* Around the wait. False: it is over, or the thread has but this processor anyway. */
 bool gathering_enter(struct gathering *gathering);
-void gathering_leave(const struct gathering *gathering);
+void gathering_leave(struct gathering *gathering);
+/* In the child of a fork, which a signal handler may have made in the wait. */
+void gathering_forked(struct gathering *gathering);
 /* Lets the other go where it will. */
 void gathering_end(struct gathering *gathering);

@@ -88,6 +88,7 @@ void loop_die(spile_loop *loop) {
     if (loop->is_dead)
         return;
     loop->is_dead = true;
+    gathering_forked(&loop->gathering);
     loop_close(loop);
     /* Their owners may go in any order now. */
     detach_timers(&loop->timers);
@@ -189,6 +190,7 @@ static void loop_arm(spile_loop *loop) {
 
 int spile_loop_fd(spile_loop *loop) {
     loop->is_polled = true;
+    loop_scatter(loop);
     loop_arm(loop);
     return loop->epoll_fd;
 }

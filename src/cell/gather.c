@@ -40,7 +40,8 @@ bool cell_gather(struct cell *cell) {
     forkguard_lock();
     bool is_wanted = ctx->brief_count >= CELL_BRIEF_ENOUGH && leased_count(ctx) == 1 && is_calm(ctx, now);
     forkguard_unlock();
-    return is_wanted && loop_gather(cell->loop, cell->supervisor);
+    /* Its number is its own as long as it lives. */
+    return is_wanted && sys_pidfd_kill(cell->pidfd, 0) >= 0 && loop_gather(cell->loop, cell->supervisor);
 }
 
 void cell_scatter(struct cell *cell) {

@@ -66,7 +66,7 @@ bool means_find(struct means *means, const struct cell_wants *wants, struct mean
 }
 
 void means_apply(const struct means *means, struct exec_plan *plan) {
-    if (means->can_move)
+    if (means->can_move && plan->flags & EXEC_NEAR)
         plan->processors = &means->processors;
     for (size_t i = 0; i < means->groups.count; i++)
         if (means->groups.items[i].controllers & means->groups.used)

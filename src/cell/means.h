@@ -14,7 +14,7 @@ struct means {
     bool counts_users;  /* in a user namespace of its own that counts its processes */
     bool no_swap;       /* its file system is kept out of swap */
     const char *notice; /* why it is no namespace; "": that was declined */
-    bool can_move;      /* its programs may have these */
+    bool can_move;      /* programs that begin on the host's processor may have these */
     cpu_set_t processors;
 };
 

@@ -182,7 +182,7 @@ static void choose_processors(const struct exec_plan *plan) {
         affinity_all(&all);
         (void)syscall(SYS_sched_setaffinity, 0, sizeof(all), &all);
     }
-    for (int i = 0; i < OTHERS && plan->flags & EXEC_NEAR; i++)
+    for (int i = 0; i < OTHERS; i++)
         (void)syscall(SYS_sched_yield);
 }
 
@@ -348,7 +348,12 @@ int exec_probe(int flags) {
 int exec_processors(cpu_set_t *ret_processors) {
     cpu_set_t processors;
     struct choice choice = {&processors, -EPERM};
+    /* Before Linux 5.16 ("coredump: Limit coredumps to a single thread group") all who share the memory of one that is
+     * dumped are killed with it. */
+    bool is_dumpable = prctl(PR_GET_DUMPABLE) == 1 && prctl(PR_SET_DUMPABLE, 0) == 0;
     int result = run_child(child_choose, 0, &choice);
+    if (is_dumpable)
+        (void)prctl(PR_SET_DUMPABLE, 1);
     if (result >= 0)
         result = choice.result;
     if (result >= 0)

@@ -27,7 +27,7 @@ struct exec_plan {
     unsigned flags; /* EXEC_... */
     struct proc_limits limits;
     const char *place;           /* as in proc_spec */
-    const cpu_set_t *processors; /* where it may run; NULL: as inherited */
+    const cpu_set_t *processors; /* of EXEC_NEAR: where it may run; NULL: as inherited */
     int groups[EXEC_GROUP_MAX];  /* open cgroup.procs that it puts itself into */
     size_t group_count;
 };
