@@ -26,7 +26,9 @@ bool gathering_enter(struct gathering *gathering) {
             return false;
         CPU_AND(&allowed, &gathering->own, &gathering->here); /* another thread may step the loop by now */
         gathering->waiting = pthread_self();
-        gathering->is_waiting = CPU_EQUAL(&allowed, &gathering->here) && sys_setaffinity(0, &gathering->here) >= 0;
+        gathering->is_waiting = true; /* before it is: a handler may fork in between */
+        if (!CPU_EQUAL(&allowed, &gathering->here) || sys_setaffinity(0, &gathering->here) < 0)
+            gathering->is_waiting = false;
     }
     if (!gathering->is_waiting)
         gathering_end(gathering);
