@@ -206,3 +206,12 @@ bool pidfd_ends(int pidfd) {
     struct pollfd watched = {.fd = pidfd, .events = POLLIN};
     return poll(&watched, 1, PATIENCE_MS) == 1;
 }
+
+int run_tests(Suite *suite) {
+    SRunner *runner = srunner_create(suite);
+    srunner_set_tap(runner, "-");
+    srunner_run_all(runner, CK_SILENT);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed != 0;
+}

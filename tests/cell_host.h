@@ -56,6 +56,9 @@ void job_wait(struct host *host, struct job *job);
 /* All that comes out of a pipe until its last writer is gone. */
 char *pipe_read(int fd);
 
+/* Runs the suite as TAP; the exit status of the test program. */
+int run_tests(Suite *suite);
+
 const char *act_path(void);
 size_t fd_count(void);
 /* The supervisor's process, as we see it; -1: none. */

@@ -168,12 +168,3 @@ void add_test(Suite *suite, const TTest *test, const char *name) {
     tcase_add_loop_test(tests, test, 0, setting_count);
     suite_add_tcase(suite, tests);
 }
-
-int run_tests(Suite *suite) {
-    SRunner *runner = srunner_create(suite);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
-}

@@ -56,4 +56,3 @@ bool start_stand(struct place *place, struct job *job, const char *act, const ch
 
 /* A test of one name for each setting. */
 void add_test(Suite *suite, const TTest *test, const char *name);
-int run_tests(Suite *suite);

@@ -577,10 +577,5 @@ int main(int argc, char **argv) {
     tcase_add_test(tests, host_that_changes_its_user);
     tcase_add_loop_test(tests, injected_failures, 0, setting_count);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_tests(suite);
 }

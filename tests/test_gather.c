@@ -3,6 +3,7 @@
 #include "base/affinity.h"
 #include "base/gathering.h"
 #include "cell_host.h"
+#include "proc/exec.h"
 
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -62,6 +63,13 @@ static void *watch(void *argument) {
     witness->has_seen_it = sees_it(witness, &all);
     close(witness->go >= 0 ? witness->go : open("fifo", O_WRONLY | O_CLOEXEC));
     return NULL;
+}
+
+/* To the one that the calling thread is on. */
+static void narrow(cpu_set_t *ret_one) {
+    CPU_ZERO(ret_one);
+    CPU_SET(sched_getcpu(), ret_one);
+    ck_assert_int_eq(sys_setaffinity(0, ret_one), 0);
 }
 
 static bool has_two_processors(void) {
@@ -132,7 +140,7 @@ static void become_brief(struct host *host) {
     become_calm(host->ctx);
 }
 
-/* The first setting's containments that have a supervisor, as root and as a user. */
+/* False: the setting has no supervisor, or is not to be had here. */
 static bool open_supervised(struct host *host, int setting) {
     return settings[setting].containment != SPILE_CONTAINMENT_NONE && has_two_processors() && host_open(host, setting);
 }
@@ -246,8 +254,11 @@ START_TEST(only_while_nothing_else_runs) {
     lease_open(&host, &other, 0);
     ck_assert(!is_gathered(&lease) && !is_gathered(&other));
     lease_close(&host, &other);
-    ck_assert(is_gathered(&lease));
+    cpu_set_t all = processors_of(lease.cell->supervisor), now;
+    ck_assert(cell_gather(lease.cell));
     (void)spile_loop_fd(host.loop); /* from now on somebody else may wait */
+    now = processors_of(lease.cell->supervisor);
+    ck_assert(CPU_EQUAL(&now, &all));
     ck_assert(!is_gathered(&lease));
     lease_close(&host, &lease);
     host_close(&host);
@@ -295,9 +306,7 @@ START_TEST(narrowed_hosts) {
         return;
     AUTO_FREE char *line = own_line();
     become_brief(&host);
-    CPU_ZERO(&one);
-    CPU_SET(sched_getcpu(), &one);
-    ck_assert_int_eq(sys_setaffinity(0, &one), 0);
+    narrow(&one);
     lease_open(&host, &lease, 0);
     AUTO_FREE char *told = told_by(&host, &lease, NULL);
     ck_assert_str_eq(told, line);
@@ -315,9 +324,7 @@ START_TEST(narrowed_supervisors) {
     cpu_set_t one, all = processors_of(0);
     if (settings[_i].containment == SPILE_CONTAINMENT_NONE || !has_two_processors())
         return;
-    CPU_ZERO(&one);
-    CPU_SET(sched_getcpu(), &one);
-    ck_assert_int_eq(sys_setaffinity(0, &one), 0);
+    narrow(&one);
     AUTO_FREE char *line = own_line();
     if (!host_open(&host, _i))
         return;
@@ -411,9 +418,7 @@ START_TEST(a_thread_that_may_not_be_there) {
     pid_t other = start_sleeper();
     cpu_set_t all = processors_of(0), others = all, now;
     ck_assert(gathering_begin(&gathering, other));
-    for (int i = 0; i < CPU_SETSIZE; i++)
-        if (CPU_ISSET(i, &gathering.here))
-            CPU_CLR(i, &others);
+    CPU_XOR(&others, &others, &gathering.here);
     ck_assert_int_eq(sys_setaffinity(0, &others), 0);
     ck_assert(!gathering_enter(&gathering));
     now = processors_of(0);
@@ -425,6 +430,38 @@ START_TEST(a_thread_that_may_not_be_there) {
 }
 END_TEST
 
+START_TEST(a_thread_that_is_there_anyway) {
+    struct gathering gathering = {0};
+    cpu_set_t one, all = processors_of(0), now;
+    if (!has_two_processors())
+        return;
+    pid_t other = start_sleeper();
+    narrow(&one);
+    ck_assert(gathering_begin(&gathering, other));
+    ck_assert(!gathering_enter(&gathering)); /* nothing to set, nor to put back */
+    now = processors_of(other);
+    ck_assert(CPU_EQUAL(&now, &one));
+    gathering_end(&gathering);
+    now = processors_of(other);
+    ck_assert(CPU_EQUAL(&now, &all));
+    kill(other, SIGKILL);
+    ck_assert_int_eq(waitpid(other, NULL, 0), other);
+}
+END_TEST
+
+/* All there are, also those that its cpuset may get; but what somebody has chosen for it stays. */
+START_TEST(processors_of_programs) {
+    cpu_set_t one, processors;
+    if (!has_two_processors())
+        return;
+    ck_assert_int_eq(exec_processors(&processors), 0);
+    ck_assert_int_eq(CPU_COUNT(&processors), CPU_SETSIZE);
+    narrow(&one);
+    ck_assert_int_eq(exec_processors(&processors), 0);
+    ck_assert(CPU_EQUAL(&processors, &one));
+}
+END_TEST
+
 START_TEST(what_others_set_meanwhile_stays) {
     struct gathering gathering = {0};
     if (!has_two_processors())
@@ -432,9 +469,7 @@ START_TEST(what_others_set_meanwhile_stays) {
     pid_t other = start_sleeper();
     cpu_set_t others = processors_of(0), now;
     ck_assert(gathering_begin(&gathering, other) && gathering_enter(&gathering));
-    for (int i = 0; i < CPU_SETSIZE; i++)
-        if (CPU_ISSET(i, &gathering.here))
-            CPU_CLR(i, &others);
+    CPU_XOR(&others, &others, &gathering.here);
     ck_assert_int_eq(sys_setaffinity(0, &others), 0);
     ck_assert_int_eq(sys_setaffinity(other, &others), 0);
     gathering_leave(&gathering);
@@ -530,14 +565,11 @@ int main(void) {
     tcase_add_test(tests, calls_are_waited_for_so);
     tcase_add_loop_test(tests, a_filter_that_kills, 0, setting_count);
     tcase_add_test(tests, a_thread_that_may_not_be_there);
+    tcase_add_test(tests, a_thread_that_is_there_anyway);
+    tcase_add_test(tests, processors_of_programs);
     tcase_add_test(tests, what_others_set_meanwhile_stays);
     tcase_add_test(tests, a_cpuset_that_changes_meanwhile);
     tcase_add_test(tests, one_that_is_gone);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_tests(suite);
 }

@@ -1,10 +1,9 @@
 /* spile_call: what the caller says before the run, and the two ways to run it. The run itself is in run.c. */
+#include "base/affinity.h"
 #include "call/flow.h"
 #include "call/run.h"
 #include "cell/ctx.h"
 #include "cell/promise.h"
-
-#include <sched.h>
 
 /* In the child of a fork: what the parent still uses is let go, and nothing else. */
 static void after_fork(struct forkguard_node *node) {
@@ -32,12 +31,6 @@ static void after_fork(struct forkguard_node *node) {
     if (call->cell)
         cell_abandon(call->cell);
     call->cell = NULL;
-}
-
-static unsigned processor_count(void) {
-    cpu_set_t set;
-    int count = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
-    return count > 0 ? (unsigned)count : 1;
 }
 
 static int copy_texts(const char *const *texts, size_t count, char ***ret_copy) {
@@ -110,7 +103,7 @@ int spile_call_new(spile_plan *plan, spile_ctx *ctx, const spile_call_options *o
     forkguard_add(&call->guard, after_fork);
     int result = copy_options(call, options);
     if (!call->options.jobs)
-        call->options.jobs = plan->group_count > 1 ? processor_count() : 1;
+        call->options.jobs = plan->group_count > 1 ? affinity_count() : 1;
     if (result >= 0)
         result = make_programs(call);
     if (result < 0) {

@@ -452,7 +452,9 @@ static int spawn_supervised(struct cell *cell, const struct proc_spec *spec, uin
         if (spec->stdio[i] >= 0)
             fds[fd_count++] = spec->stdio[i];
     }
-    spawn->flags = spec->flags & PROC_NEAR && !cell_gather(cell) ? spec->flags & ~(unsigned)PROC_NEAR : spec->flags;
+    spawn->flags = spec->flags;
+    if (spawn->flags & PROC_NEAR && !cell_gather(cell))
+        spawn->flags &= ~(uint32_t)PROC_NEAR;
     spawn->limits = spec->limits;
     spawn->body_size = size;
     spawn->in_memory = size > WIRE_BODY_MAX;

@@ -24,7 +24,7 @@ struct means_refusal {
     const char *what;
 };
 
-/* What every program has, whatever the lease: no core dumps, and these processors. */
+/* What every program has, whatever the lease: no core dumps, and which processors. */
 void means_begin(struct means *means);
 /* False: *ret_refusal says what can't be. */
 bool means_find(struct means *means, const struct cell_wants *wants, struct means_refusal *ret_refusal);

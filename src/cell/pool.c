@@ -2,9 +2,8 @@
  * time. A cell that was just used is given back while it still empties itself; the next lease prefers another one.
  */
 #include "cell/pool.h"
+#include "base/affinity.h"
 #include "cell/helper.h"
-
-#include <sched.h>
 
 enum { IDLE_DEFAULT_MIN = 2, IDLE_DEFAULT_MAX = 8, END_TIMEOUT_S = 1 };
 
@@ -384,9 +383,7 @@ void pool_give(struct cell *cell) {
 /* ------------------------------------------------------------------------------------------------------ context */
 
 static unsigned default_idle(void) {
-    cpu_set_t processors;
-    int count = sched_getaffinity(0, sizeof(processors), &processors) < 0 ? 1 : CPU_COUNT(&processors);
-    return (unsigned)MIN(MAX(count, (int)IDLE_DEFAULT_MIN), (int)IDLE_DEFAULT_MAX);
+    return MIN(MAX(affinity_count(), (unsigned)IDLE_DEFAULT_MIN), (unsigned)IDLE_DEFAULT_MAX);
 }
 
 int spile_ctx_new(const spile_ctx_options *options, spile_ctx **ret_ctx) {
